@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the Linux uapi says about BPF, as data: helpers, map types, program types and their contexts, attach
+//! types, section names, flags, limits, error numbers; and [`Bpf`], the typed bpf(2) that the running kernel
+//! and the emulated one both answer.
+
+mod attach_type;
+mod bpf;
+mod errno;
+pub mod flags;
+pub mod limits;
+mod map_type;
+mod names;
+mod prog_type;
+
+pub use attach_type::AttachType;
+pub use bpf::{Bpf, InfoRecords, MapCreate, ProgLoad, TestRun, TestRunResult};
+pub use errno::Errno;
+pub use map_type::MapType;
+pub use prog_type::ProgType;
