@@ -347,7 +347,7 @@ pub(crate) static ORDER: [u8; ROWS] = order().0;
 pub(crate) static BY_CODE: [u8; 257] = order().1;
 
 const fn order() -> ([u8; ROWS], [u8; 257]) {
-    assert!(ROWS <= 255);
+    const { assert!(ROWS <= 255) };
     let mut order = [0; ROWS];
     let mut start = [0; 257];
     let (mut code, mut n) = (0, 0);
