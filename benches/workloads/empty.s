@@ -1,0 +1,3 @@
+; The cost of entering and leaving an engine.
+    r0 = 0
+    exit
