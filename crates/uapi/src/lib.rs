@@ -3,6 +3,7 @@
 //! types, section names, flags, limits, error numbers; and [`Bpf`], the typed bpf(2) that the running kernel
 //! and the emulated one both answer.
 
+mod action;
 mod attach_type;
 mod bpf;
 mod errno;
@@ -13,6 +14,7 @@ mod map_type;
 mod names;
 mod prog_type;
 
+pub use action::action_name;
 pub use attach_type::AttachType;
 pub use bpf::{Bpf, InfoRecords, MapCreate, ProgLoad, TestRun, TestRunResult};
 pub use errno::Errno;
