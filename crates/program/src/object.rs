@@ -196,4 +196,23 @@ impl Object {
         let by = |f: fn(&Program) -> &str| self.programs.iter().find(|p| f(p) == name);
         by(|p| &p.name).or_else(|| by(|p| &p.section))
     }
+
+    /// The object with the program at `index` first, and of the others only those that program arrays hold:
+    /// what a run of that program can reach.
+    ///
+    /// # Panics
+    /// If there is no program `index`.
+    #[must_use]
+    pub fn reduced_to(&self, index: usize) -> Object {
+        let in_slots = |name: &str| {
+            self.maps
+                .iter()
+                .flat_map(|m| &m.slots)
+                .any(|(_, slot)| matches!(slot, crate::Slot::Program(p) if p == name))
+        };
+        let others = self.programs.iter().enumerate().filter(|(i, p)| *i != index && in_slots(&p.name));
+        let programs =
+            std::iter::once(&self.programs[index]).chain(others.map(|(_, p)| p)).cloned().collect();
+        Object { programs, maps: Arc::clone(&self.maps) }
+    }
 }
