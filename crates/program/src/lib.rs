@@ -5,6 +5,7 @@
 //! Guarantees: maps are referred to by index into [`Object::maps`] (`BPF_PSEUDO_MAP_IDX` and
 //! `BPF_PSEUDO_MAP_IDX_VALUE`), so the instruction bytes, and [`Program::hash`], are the same for every backend.
 
+pub mod btf;
 mod case;
 pub mod load;
 mod map;
