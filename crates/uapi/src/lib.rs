@@ -13,6 +13,8 @@ pub mod limits;
 mod map_type;
 mod names;
 mod prog_type;
+pub mod section;
+mod suggest;
 
 pub use action::action_name;
 pub use attach_type::AttachType;
@@ -21,3 +23,4 @@ pub use errno::Errno;
 pub use helper_id::HelperId;
 pub use map_type::MapType;
 pub use prog_type::ProgType;
+pub use suggest::suggest;
