@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a machine is set up with.
+
+use crate::Environment;
+
+/// Limits and surroundings of a [`crate::Machine`].
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Instructions that one run may take; `None` for no limit. A run stops at the first taken jump after it.
+    pub budget: Option<u64>,
+    /// Confine each access to one object (stack frame, map value, packet) and name it in traps. Slow.
+    pub checked: bool,
+    /// CPUs that per-cpu maps have values for; at least 1.
+    pub cpus: u32,
+    /// Bytes of guest memory that maps, stacks and inputs may take together.
+    pub memory_limit: u64,
+    /// What helpers see of the world.
+    pub environment: Environment,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            budget: Some(1 << 32),
+            checked: false,
+            cpus: 1,
+            memory_limit: 1 << 30,
+            environment: Environment::default(),
+        }
+    }
+}

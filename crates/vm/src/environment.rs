@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What helpers see of the world: time, random numbers, the current task. By default that of the host; a test
+//! fixes it, and its runs are reproducible.
+
+/// Where times come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Clock {
+    /// The host's clocks.
+    #[default]
+    Host,
+    /// The first reading is `start` nanoseconds, each further one `step` later.
+    Fixed {
+        /// First reading, in nanoseconds.
+        start: u64,
+        /// Nanoseconds between two readings.
+        step: u64,
+    },
+}
+
+/// What helpers see of the world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Environment {
+    /// Where `bpf_ktime_get_ns` and its kin take the time from.
+    pub clock: Clock,
+    /// Seed of `bpf_get_prandom_u32`; `None` takes one from the host.
+    pub random_seed: Option<u64>,
+    /// `bpf_get_current_pid_tgid`: thread group in the upper, thread in the lower half.
+    pub pid_tgid: u64,
+    /// `bpf_get_current_uid_gid`: group in the upper, user in the lower half.
+    pub uid_gid: u64,
+    /// `bpf_get_current_comm`: at most 15 bytes of it are seen.
+    pub comm: String,
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        let pid = u64::from(std::process::id());
+        Environment {
+            clock: Clock::Host,
+            random_seed: None,
+            pid_tgid: pid << 32 | pid,
+            uid_gid: 0,
+            comm: "skep".to_owned(),
+        }
+    }
+}
+
+impl Environment {
+    /// A world in which every run is the same: fixed time, random numbers and task.
+    #[must_use]
+    pub fn reproducible() -> Self {
+        Environment {
+            clock: Clock::Fixed { start: 1_000_000_000, step: 1000 },
+            random_seed: Some(1),
+            pid_tgid: 1 << 32 | 1,
+            ..Environment::default()
+        }
+    }
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From raw instructions to [`Program`]: every encoding is legal, every jump lands on an instruction, and every
+//! map that is named exists, or the program is refused with the instruction at fault.
+
+use std::sync::Arc;
+
+use skep_isa::{CallKind, Decoded, Imm64, Op, Size, decode};
+use skep_uapi::{AttachType, HelperId, ProgType};
+
+use super::code::{ATOMIC_OPS, Code, Insn};
+use crate::helper::{self, Helper};
+use crate::machine::{InsnProblem, MachineError, Resolver};
+
+/// A program that is ready to run.
+pub(crate) struct Program {
+    /// Name of the program.
+    pub(crate) name: Arc<str>,
+    /// Type of the program: what contexts are chosen by.
+    pub(crate) prog_type: ProgType,
+    /// Attach type that it expects.
+    pub(crate) attach_type: AttachType,
+    /// Instructions, and a final [`Code::End`].
+    pub(super) insns: Box<[Insn]>,
+    /// Slot of each instruction.
+    slots: Box<[u32]>,
+    /// Helpers that it calls.
+    pub(super) helpers: Box<[Helper]>,
+}
+
+impl Program {
+    /// Slot of an instruction, for a trap.
+    pub(super) fn slot(&self, index: usize) -> usize {
+        self.slots.get(index).map_or(0, |&slot| slot as usize)
+    }
+
+    /// Pre-decodes a program. `resolver` knows maps and gives functions their addresses.
+    ///
+    /// # Errors
+    /// [`MachineError::Insn`] of the first instruction that no engine could run.
+    pub(crate) fn new(
+        source: &skep_program::Program,
+        resolver: &mut dyn Resolver,
+    ) -> Result<Program, MachineError> {
+        let name: Arc<str> = Arc::from(source.name.as_str());
+        let fail = |insn, problem| MachineError::Insn { program: Arc::clone(&name), insn, problem };
+        let mut decoded = Vec::with_capacity(source.insns.len());
+        let mut index_of = vec![None; source.insns.len()];
+        let mut at = 0;
+        while at < source.insns.len() {
+            let insn = decode(&source.insns, at).map_err(|e| fail(at, InsnProblem::Encoding(e)))?;
+            index_of[at] = Some(decoded.len());
+            decoded.push((at, insn));
+            at += insn.slots();
+        }
+        if decoded.is_empty() {
+            return Err(fail(0, InsnProblem::Empty));
+        }
+        let mut builder = Builder { resolver, index_of, helpers: Vec::new() };
+        let mut insns = Vec::with_capacity(decoded.len() + 1);
+        for (at, insn) in &decoded {
+            insns.push(builder.insn(*at, insn).map_err(|problem| fail(*at, problem))?);
+        }
+        insns.push(Insn { code: Code::End, dst: 0, src: 0, off: 0, imm: 0 });
+        let mut slots: Vec<u32> = decoded.iter().map(|&(at, _)| at as u32).collect();
+        slots.push(source.insns.len() as u32 - 1);
+        Ok(Program {
+            name,
+            prog_type: source.prog_type,
+            attach_type: source.expected_attach_type,
+            insns: insns.into(),
+            slots: slots.into(),
+            helpers: builder.helpers.into(),
+        })
+    }
+}
+
+struct Builder<'a> {
+    resolver: &'a mut dyn Resolver,
+    /// Index of the instruction that starts at a slot.
+    index_of: Vec<Option<usize>>,
+    helpers: Vec<Helper>,
+}
+
+impl Builder<'_> {
+    /// The index of the instruction that a jump or call reaches.
+    fn target(&self, at: usize, insn: &Decoded) -> Result<usize, InsnProblem> {
+        let distance = insn.target().unwrap_or(0);
+        let slot = at as i64 + 1 + distance;
+        usize::try_from(slot).ok().and_then(|slot| *self.index_of.get(slot)?).ok_or(InsnProblem::Target(slot))
+    }
+
+    fn insn(&mut self, at: usize, insn: &Decoded) -> Result<Insn, InsnProblem> {
+        let raw = insn.insn;
+        let mut out = Insn {
+            code: Code::Exit,
+            dst: raw.dst,
+            src: raw.src,
+            off: i32::from(raw.off),
+            imm: insn.imm64() as u64,
+        };
+        out.code = match insn.op() {
+            Op::Alu(op, width, source) => Code::alu(op, width, source),
+            Op::Neg(width) => match width {
+                skep_isa::Width::W64 => Code::Neg64,
+                skep_isa::Width::W32 => Code::Neg32,
+            },
+            Op::Movsx(width, size) => {
+                out.imm = u64::from(64 - size.bits());
+                match width {
+                    skep_isa::Width::W64 => Code::Movsx64,
+                    skep_isa::Width::W32 => Code::Movsx32,
+                }
+            }
+            Op::Endian(op, size) => Code::endian(op, size),
+            // Guest addresses are 32 bits in every address space.
+            Op::AddrSpaceCast => Code::MovX32,
+            Op::LdImm64(kind) => {
+                out.imm = self.imm64(at, insn, kind)?;
+                Code::LoadImm
+            }
+            Op::LdAbs(size) => {
+                (out.off, out.imm) = (raw.imm, size.bytes() as u64);
+                Code::LdAbs
+            }
+            Op::LdInd(size) => {
+                (out.off, out.imm) = (raw.imm, size.bytes() as u64);
+                Code::LdInd
+            }
+            Op::Ldx(size) => Code::ldx(size),
+            Op::Ldsx(size) => Code::ldsx(size),
+            Op::St(size) => Code::st(size),
+            Op::Stx(size) => Code::stx(size),
+            Op::Atomic(op, width) => {
+                out.imm = ATOMIC_OPS.iter().position(|&o| o == op).unwrap_or(0) as u64;
+                match width {
+                    skep_isa::Width::W64 => Code::Atomic64,
+                    skep_isa::Width::W32 => Code::Atomic32,
+                }
+            }
+            Op::LoadAcquire(size) => {
+                out.imm = size_index(size);
+                Code::LoadAcquire
+            }
+            Op::StoreRelease(size) => {
+                out.imm = size_index(size);
+                Code::StoreRelease
+            }
+            Op::Ja | Op::Ja32 => {
+                out.off = self.target(at, insn)? as i32;
+                Code::Ja
+            }
+            Op::Jmp(cond, width, source) => {
+                out.off = self.target(at, insn)? as i32;
+                Code::jump(cond, width, source)
+            }
+            Op::MayGoto => {
+                out.off = self.target(at, insn)? as i32;
+                Code::MayGoto
+            }
+            Op::Call(CallKind::Helper) => self.helper(&mut out, raw.imm as u32),
+            Op::Call(CallKind::Local) => {
+                out.off = self.target(at, insn)? as i32;
+                Code::CallLocal
+            }
+            Op::Call(CallKind::Kfunc) => Code::Kfunc,
+            Op::Exit => Code::Exit,
+        };
+        Ok(out)
+    }
+
+    fn helper(&mut self, out: &mut Insn, id: u32) -> Code {
+        if id == HelperId::TAIL_CALL.0 {
+            return Code::TailCall;
+        }
+        match helper::find(HelperId(id)) {
+            Some(helper) => {
+                out.imm = self.helpers.len() as u64;
+                self.helpers.push(helper);
+                Code::Call
+            }
+            None => {
+                out.imm = u64::from(id);
+                Code::NoHelper
+            }
+        }
+    }
+
+    fn imm64(&mut self, at: usize, insn: &Decoded, kind: Imm64) -> Result<u64, InsnProblem> {
+        let index = insn.insn.imm;
+        match kind {
+            Imm64::Const => Ok(insn.imm64() as u64),
+            Imm64::MapIdx => self.resolver.map(index),
+            Imm64::MapIdxValue => self.resolver.map_value(index, insn.imm_hi as u32),
+            Imm64::Func => {
+                let target = self.target(at, insn)?;
+                self.resolver.function(target)
+            }
+            Imm64::MapFd | Imm64::MapValue => Err(InsnProblem::MapDescriptor(index)),
+            Imm64::BtfId => Err(InsnProblem::KernelVariable(index)),
+        }
+    }
+}
+
+fn size_index(size: Size) -> u64 {
+    Size::ALL.iter().position(|&s| s == size).unwrap_or(0) as u64
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The interpreter: [`Program`] is the pre-decoded form, [`Exec`] the state of one run.
+//!
+//! Guarantees: no program, however illegal, makes it panic or touch the host's memory; the number of
+//! instructions is exact; the budget and the stop flag are looked at on every taken jump, call and exit, so that
+//! a run overshoots its budget by at most one straight line of instructions.
+
+mod code;
+mod decode;
+mod run;
+
+use skep_uapi::limits::MAX_CALL_FRAMES;
+
+pub(crate) use decode::Program;
+
+use crate::context::Context;
+use crate::machine::{Function, Machine};
+use crate::map::Map;
+use crate::memory::GuestMemory;
+use crate::thread::Stack;
+use crate::trap::{Trap, TrapKind};
+
+/// Instructions between two looks at the stop flag.
+const SLICE: i64 = 1 << 16;
+
+/// A caller that waits for its callee.
+#[derive(Clone, Copy)]
+struct Frame<'m> {
+    program: &'m Program,
+    /// Instruction to go on with.
+    pc: usize,
+    /// `r6` to `r9`.
+    saved: [u64; 4],
+    /// What is left of the budget of `may_goto`.
+    may_goto: u32,
+}
+
+/// One run: what the interpreter, helpers and contexts share.
+pub(crate) struct Exec<'m> {
+    /// Maps, programs and configuration.
+    pub(crate) machine: &'m Machine,
+    /// What the program runs on.
+    pub(crate) context: Context,
+    /// CPU that the run takes place on.
+    pub(crate) cpu: u32,
+    /// Program that runs now; a tail call changes it.
+    pub(crate) program: &'m Program,
+    /// Room for keys and values on their way between guest and map.
+    pub(crate) key: Vec<u8>,
+    /// As `key`.
+    pub(crate) value: Vec<u8>,
+    stack: &'m Stack,
+    callers: Vec<Frame<'m>>,
+    tail_calls: u32,
+    /// Instructions that may run before the next look at budget and stop flag. Negative when overdrawn.
+    fuel: i64,
+    /// All fuel given so far.
+    granted: u64,
+}
+
+impl<'m> Exec<'m> {
+    pub(crate) fn new(
+        machine: &'m Machine,
+        program: &'m Program,
+        context: Context,
+        stack: &'m Stack,
+        cpu: u32,
+    ) -> Self {
+        Exec {
+            machine,
+            context,
+            cpu,
+            program,
+            key: Vec::new(),
+            value: Vec::new(),
+            stack,
+            callers: Vec::with_capacity(MAX_CALL_FRAMES),
+            tail_calls: 0,
+            fuel: 0,
+            granted: 0,
+        }
+    }
+
+    /// Guest memory.
+    pub(crate) fn memory(&self) -> &'m GuestMemory {
+        self.machine.memory()
+    }
+
+    /// The map that a helper's argument stands for.
+    ///
+    /// # Errors
+    /// [`TrapKind::BadMap`] where it is none.
+    pub(crate) fn map(&self, handle: u64) -> Result<&'m Map, Trap> {
+        self.machine.map_by_handle(handle).ok_or_else(|| TrapKind::BadMap(handle).into())
+    }
+
+    /// Instructions that ran so far.
+    pub(crate) fn insn_count(&self) -> u64 {
+        self.granted.wrapping_sub_signed(self.fuel)
+    }
+
+    /// Runs the program from its first instruction with `r1` and `r2` as given.
+    pub(crate) fn start(&mut self, args: [u64; 2]) -> Result<u64, Trap> {
+        self.enter(0, [args[0], args[1], 0, 0, 0])
+    }
+
+    /// Calls a function of a program on behalf of a helper: `function` is what `ld_imm64` of a function gave.
+    ///
+    /// # Errors
+    /// The trap of the function, or [`TrapKind::BadCallback`] or [`TrapKind::CallDepth`].
+    pub(crate) fn call(&mut self, function: u64, args: [u64; 5]) -> Result<u64, Trap> {
+        let Function { program, index } =
+            self.machine.function(function).ok_or(TrapKind::BadCallback(function))?;
+        if self.callers.len() + 1 >= MAX_CALL_FRAMES {
+            return Err(TrapKind::CallDepth.into());
+        }
+        let outer = self.program;
+        self.callers.push(Frame { program: outer, pc: 0, saved: [0; 4], may_goto: 0 });
+        self.program = self.machine.program(program);
+        let result = self.enter(index, args);
+        self.callers.pop();
+        self.program = outer;
+        result
+    }
+
+    fn enter(&mut self, index: usize, args: [u64; 5]) -> Result<u64, Trap> {
+        if self.machine.config().checked {
+            self.run::<true>(index, args)
+        } else {
+            self.run::<false>(index, args)
+        }
+    }
+
+    /// Grants more fuel, unless the budget is used up or the run was stopped.
+    #[cold]
+    fn refuel(&mut self) -> Result<(), TrapKind> {
+        if self.machine.stopped() {
+            return Err(TrapKind::Stopped);
+        }
+        let left = match self.machine.config().budget {
+            Some(budget) => budget.saturating_sub(self.insn_count()),
+            None => u64::MAX,
+        };
+        if left == 0 {
+            return Err(TrapKind::Budget);
+        }
+        let slice = i64::try_from(left).unwrap_or(SLICE).min(SLICE) - self.fuel.min(0);
+        self.granted += slice as u64;
+        self.fuel += slice;
+        Ok(())
+    }
+
+    /// Takes `n` instructions off the budget on behalf of a helper that loops on its own.
+    ///
+    /// # Errors
+    /// [`TrapKind::Budget`] or [`TrapKind::Stopped`].
+    pub(crate) fn spend(&mut self, n: i64) -> Result<(), Trap> {
+        self.fuel -= n;
+        if self.fuel < 0 { Ok(self.refuel()?) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the host's operating system gives: address space, pages, and the same pages twice. Nothing here knows
+//! of guest addresses. Under Miri, which has no `mmap`, a plain zeroed allocation stands in.
+
+#[cfg(not(miri))]
+pub(super) use os::{commit, discard, mirror, release, reserve};
+#[cfg(miri)]
+pub(super) use plain::{commit, discard, mirror, release, reserve};
+
+#[cfg(not(miri))]
+mod os {
+    use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+    use std::ptr::{NonNull, null_mut};
+
+    use libc::{MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED};
+    use libc::{PROT_NONE, PROT_READ, PROT_WRITE};
+
+    /// Reserves `span` bytes, aligned to `span`, with `guard` bytes on both ends. Nothing is accessible.
+    pub(in super::super) fn reserve(span: usize, guard: usize) -> Option<NonNull<u8>> {
+        let total = 2 * span + 2 * guard;
+        let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+        // SAFETY: a new mapping at an address of the kernel's choice touches no other.
+        let start = unsafe { libc::mmap(null_mut(), total, PROT_NONE, flags, -1, 0) };
+        if start == MAP_FAILED {
+            return None;
+        }
+        let start = start.cast::<u8>();
+        let base = (start as usize + guard).next_multiple_of(span) - start as usize;
+        let (head, tail) = (base - guard, base + span + guard);
+        // SAFETY: both ranges are parts of the mapping made above, which nobody knows of yet.
+        unsafe {
+            if head > 0 {
+                libc::munmap(start.cast(), head);
+            }
+            if tail < total {
+                libc::munmap(start.add(tail).cast(), total - tail);
+            }
+            NonNull::new(start.add(base))
+        }
+    }
+
+    /// Gives a reservation back.
+    pub(in super::super) fn release(base: NonNull<u8>, span: usize, guard: usize) {
+        // SAFETY: `reserve` mapped exactly this range, and its owner is being dropped.
+        unsafe { libc::munmap(base.as_ptr().sub(guard).cast(), span + 2 * guard) };
+    }
+
+    /// Makes reserved pages readable and writable, all zero.
+    pub(in super::super) fn commit(at: *mut u8, bytes: usize) -> bool {
+        // SAFETY: the caller owns these pages of the reservation; `MADV_DONTNEED` of private anonymous pages
+        // makes them read as zero, which drops what late accesses to a former owner's memory left.
+        unsafe {
+            libc::mprotect(at.cast(), bytes, PROT_READ | PROT_WRITE) == 0
+                && libc::madvise(at.cast(), bytes, libc::MADV_DONTNEED) == 0
+        }
+    }
+
+    /// Maps `bytes` of new shared memory twice in a row.
+    pub(in super::super) fn mirror(at: *mut u8, bytes: usize) -> bool {
+        // SAFETY: plain system calls; the name is a C string.
+        let fd = unsafe {
+            let fd = libc::memfd_create(c"skep-ringbuf".as_ptr(), libc::MFD_CLOEXEC);
+            if fd < 0 {
+                return false;
+            }
+            OwnedFd::from_raw_fd(fd)
+        };
+        let prot = PROT_READ | PROT_WRITE;
+        // SAFETY: the caller owns `2 * bytes` of the reservation at `at`; both mappings replace parts of it.
+        unsafe {
+            if libc::ftruncate(fd.as_raw_fd(), bytes as libc::off_t) != 0 {
+                return false;
+            }
+            [at, at.add(bytes)].into_iter().all(|at| {
+                let to = libc::mmap(at.cast(), bytes, prot, MAP_SHARED | MAP_FIXED, fd.as_raw_fd(), 0);
+                to != MAP_FAILED
+            })
+        }
+    }
+
+    /// Drops the contents of pages and leaves them accessible; shared ones become private again.
+    pub(in super::super) fn discard(at: *mut u8, bytes: usize, shared: bool) -> bool {
+        // SAFETY: the caller owns these pages; a fixed mapping replaces the shared one in one step.
+        unsafe {
+            if shared {
+                let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+                libc::mmap(at.cast(), bytes, PROT_READ | PROT_WRITE, flags, -1, 0) != MAP_FAILED
+            } else {
+                libc::madvise(at.cast(), bytes, libc::MADV_DONTNEED) == 0
+            }
+        }
+    }
+}
+
+#[cfg(miri)]
+mod plain {
+    use std::alloc::{Layout, alloc_zeroed, dealloc};
+    use std::ptr::NonNull;
+
+    fn layout(span: usize) -> Option<Layout> {
+        Layout::from_size_align(span, 4096).ok()
+    }
+
+    pub(in super::super) fn reserve(span: usize, _guard: usize) -> Option<NonNull<u8>> {
+        // SAFETY: the size is not zero.
+        layout(span).and_then(|layout| NonNull::new(unsafe { alloc_zeroed(layout) }))
+    }
+
+    pub(in super::super) fn release(base: NonNull<u8>, span: usize, _guard: usize) {
+        if let Some(layout) = layout(span) {
+            // SAFETY: `reserve` allocated it with this layout.
+            unsafe { dealloc(base.as_ptr(), layout) };
+        }
+    }
+
+    pub(in super::super) fn commit(at: *mut u8, bytes: usize) -> bool {
+        // SAFETY: the caller owns these bytes of the allocation.
+        unsafe { at.write_bytes(0, bytes) };
+        true
+    }
+
+    pub(in super::super) fn mirror(_at: *mut u8, _bytes: usize) -> bool {
+        false
+    }
+
+    pub(in super::super) fn discard(_at: *mut u8, _bytes: usize, _shared: bool) -> bool {
+        true
+    }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A thread of execution: its own stacks and input buffers, over the maps and programs of the machine.
+
+use std::fmt;
+use std::sync::Arc;
+
+use skep_uapi::Errno;
+use skep_uapi::limits::{MAX_BPF_STACK, MAX_CALL_FRAMES};
+
+use crate::Machine;
+use crate::context::{Context, Input, InputError, Output};
+use crate::interp::Exec;
+use crate::memory::{Area, GuestMemory, Object, ObjectKind, Perm};
+use crate::trap::Trap;
+
+/// The frames of one thread: frame 0 at the top, each callee below its caller.
+pub(crate) struct Stack {
+    area: Area,
+    /// Bytes from frame to frame: more than a frame in `checked` mode, so that no two frames touch.
+    stride: u32,
+}
+
+impl Stack {
+    fn new(memory: &Arc<GuestMemory>, checked: bool) -> Result<Stack, Errno> {
+        let frame = MAX_BPF_STACK as u32;
+        let stride = if checked { 2 * frame } else { frame };
+        let area = memory.alloc(stride * MAX_CALL_FRAMES as u32, Perm::ReadWrite, None)?;
+        let stack = Stack { area, stride };
+        for depth in 0..MAX_CALL_FRAMES {
+            let object = Object { len: frame, writable: true, kind: ObjectKind::Stack(depth) };
+            memory.objects().insert(stack.frame_pointer(depth) as u32 - frame, object);
+        }
+        Ok(stack)
+    }
+
+    /// `r10` at a call depth: the address just above the frame.
+    #[inline]
+    pub(crate) fn frame_pointer(&self, depth: usize) -> u64 {
+        u64::from(self.area.addr() + self.area.len() - depth as u32 * self.stride)
+    }
+
+    /// Every run starts with the same contents.
+    fn clear(&self) {
+        self.area.zero(0, self.area.len());
+    }
+}
+
+/// What a run gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The return value; 0 after a trap.
+    pub r0: u64,
+    /// Why the run ended before `exit`.
+    pub trap: Option<Trap>,
+    /// Instructions that ran, the trapping one included.
+    pub insn_count: u64,
+    /// Flat memory or packet afterwards; empty where the input had none.
+    pub data_out: Vec<u8>,
+    /// Context afterwards; empty where the input had none.
+    pub ctx_out: Vec<u8>,
+}
+
+/// Why nothing ran.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// The machine has fewer programs.
+    #[error("there is no program {0}")]
+    NoProgram(usize),
+    /// The input does not fit the program or the memory limit.
+    #[error(transparent)]
+    Input(#[from] InputError),
+}
+
+/// One thread of a [`Machine`]; several may run at the same time.
+pub struct Thread<'m> {
+    machine: &'m Machine,
+    stack: Stack,
+    cpu: u32,
+    buffers: crate::context::Buffers,
+}
+
+impl fmt::Debug for Thread<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Thread").field("cpu", &self.cpu).finish_non_exhaustive()
+    }
+}
+
+impl<'m> Thread<'m> {
+    pub(crate) fn new(machine: &'m Machine) -> Result<Self, Errno> {
+        let stack = Stack::new(machine.shared_memory(), machine.config().checked)?;
+        Ok(Thread { machine, stack, cpu: 0, buffers: crate::context::Buffers::default() })
+    }
+
+    /// Chooses the CPU that programs see: per-cpu maps and `bpf_get_smp_processor_id`. It wraps around at
+    /// [`crate::Config::cpus`].
+    #[must_use]
+    pub fn on_cpu(mut self, cpu: u32) -> Self {
+        self.cpu = cpu % self.machine.config().cpus.max(1);
+        self
+    }
+
+    /// Runs a program of the object, by its index, to its end.
+    ///
+    /// # Errors
+    /// [`RunError`] where nothing ran. A program that goes wrong is no error: [`Outcome::trap`].
+    pub fn run(&mut self, program: usize, input: Input<'_>) -> Result<Outcome, RunError> {
+        let code = self.machine.find_program(program).ok_or(RunError::NoProgram(program))?;
+        let memory = self.machine.shared_memory();
+        let (context, args) = Context::enter(&mut self.buffers, memory, code, input)?;
+        self.stack.clear();
+        let mut exec = Exec::new(self.machine, code, context, &self.stack, self.cpu);
+        let (r0, trap) = match exec.start(args) {
+            Ok(r0) => (r0, None),
+            Err(trap) => (0, Some(trap)),
+        };
+        let insn_count = exec.insn_count();
+        let Output { data_out, ctx_out } = exec.context.leave(&mut self.buffers, r0);
+        Ok(Outcome { r0, trap, insn_count, data_out, ctx_out })
+    }
+}
