@@ -6,6 +6,7 @@
 mod action;
 mod attach_type;
 mod bpf;
+pub mod context;
 mod errno;
 pub mod flags;
 mod helper_id;
