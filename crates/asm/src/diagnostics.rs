@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Located errors: collected while the whole source is read, shown together.
 //!
-//! Guarantees: at most [`Diagnostics::LIMIT`] errors are kept (the rest are counted), each span lies on character
-//! boundaries of the source, and rendering shows at most one line of source for each label, cut to a window where
-//! the line is very long.
+//! Guarantees: at most [`Diagnostics::LIMIT`] errors are looked for, each span lies on character boundaries of the
+//! source, and rendering shows at most one line of source for each label, cut to a window where the line is very long.
 
 use std::fmt;
 use std::ops::Range;
@@ -58,33 +57,25 @@ impl Diagnostic {
     }
 }
 
-/// The known name that is nearest to `found`, if it is near enough for a slip of the pen.
-pub(crate) fn nearest<'n>(found: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    /// Longer names are not compared: the distance costs the product of both lengths.
+/// The known name that is nearest to `found`, if it is near enough for a slip of the pen. Bounded, because a
+/// distance costs the product of both lengths, and a source may have a million names.
+fn nearest<'n>(found: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     const LONGEST: usize = 64;
+    const MOST: usize = 4096;
     if found.len() > LONGEST {
         return None;
     }
-    let found = found.to_ascii_lowercase();
-    let allowed = (found.chars().count() / 3).clamp(1, 4);
-    known
-        .into_iter()
-        .filter(|name| name.len() <= LONGEST)
-        .map(|name| (strsim::osa_distance(&found, &name.to_ascii_lowercase()), name))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
+    skep_uapi::suggest(found, known.into_iter().take(MOST).filter(|name| name.len() <= LONGEST))
 }
 
 /// All errors of a source, in the order of their place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
-    dropped: usize,
 }
 
 impl Diagnostics {
-    /// Errors kept; more are only counted.
+    /// Errors after which no more are looked for.
     pub const LIMIT: usize = 100;
 
     /// The errors, by place.
@@ -93,17 +84,15 @@ impl Diagnostics {
         &self.list
     }
 
-    /// Errors beyond [`Diagnostics::LIMIT`].
+    /// Whether the source may have more errors than those listed.
     #[must_use]
-    pub fn dropped(&self) -> usize {
-        self.dropped
+    pub fn is_full(&self) -> bool {
+        self.list.len() >= Self::LIMIT
     }
 
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
-        if self.list.len() < Self::LIMIT {
+        if !self.is_full() {
             self.list.push(diagnostic);
-        } else {
-            self.dropped += 1;
         }
     }
 
@@ -147,10 +136,9 @@ impl Diagnostics {
             out.push_str(&renderer.render(&[group]));
             out.push_str("\n\n");
         }
-        let total = self.list.len() + self.dropped;
-        let s = if total == 1 { "" } else { "s" };
-        let shown = if self.dropped == 0 { String::new() } else { format!(", {} shown", self.list.len()) };
-        out.push_str(&format!("{total} error{s}{shown}\n"));
+        let s = if self.list.len() == 1 { "" } else { "s" };
+        let more = if self.is_full() { "; there may be more" } else { "" };
+        out.push_str(&format!("{} error{s}{more}\n", self.list.len()));
         out
     }
 }
@@ -161,7 +149,7 @@ impl fmt::Display for Diagnostics {
             Some(first) => write!(f, "{}", first.message)?,
             None => write!(f, "no error")?,
         }
-        match self.list.len() + self.dropped {
+        match self.list.len() {
             0 | 1 => Ok(()),
             n => write!(f, " (and {} more)", n - 1),
         }

@@ -6,7 +6,7 @@
 //! appends them (depth first, by order of appearance); every error of every unit is found, also in functions that no
 //! program reaches; work is linear in the size of what comes out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use skep_isa::{CallKind, Imm64, Insn, Op, row_of};
@@ -19,14 +19,18 @@ use crate::parse::helper;
 
 /// Resolves all names.
 pub(crate) fn link(file: &File, source: &str, diagnostics: &mut Diagnostics) -> Object {
-    let mut linker = Linker { file, diagnostics, map_index: Vec::new() };
+    let line_breaks = source.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at).collect();
+    let mut linker = Linker { file, diagnostics, map_index: Vec::new(), line_breaks };
     let maps = Arc::new(linker.maps());
     let units: Vec<Resolved> = file.units.iter().map(|unit| linker.unit(unit)).collect();
     let mut object = Object { programs: Vec::new(), maps: Arc::clone(&maps) };
     let mut total = 0;
     for (index, unit) in file.units.iter().enumerate() {
         let UnitKind::Program(spec) = &unit.kind else { continue };
-        let program = linker.program(index, spec, &units, &maps, source);
+        if linker.diagnostics.is_full() {
+            break;
+        }
+        let program = linker.program(index, spec, &units, &maps);
         total += program.insns.len();
         if total > crate::MAX_LINKED_INSNS {
             linker.diagnostics.push(
@@ -61,6 +65,8 @@ struct Linker<'a> {
     diagnostics: &'a mut Diagnostics,
     /// Index into the object's maps of each map of the file; `None` for templates.
     map_index: Vec<Option<usize>>,
+    /// Places of the line breaks of the source.
+    line_breaks: Vec<usize>,
 }
 
 type Linked<T> = Result<T, Box<Diagnostic>>;
@@ -177,6 +183,9 @@ impl Linker<'_> {
             btf_refs: Vec::new(),
         };
         for placed in &unit.code {
+            if self.diagnostics.is_full() {
+                break;
+            }
             let mut insns = [placed.draft.insn, Insn::new(0, 0, 0, 0, placed.draft.second.unwrap_or(0))];
             if let Some(link) = &placed.draft.link
                 && let Err(diagnostic) = self.resolve(unit, placed, link, &mut insns, &mut resolved)
@@ -204,7 +213,7 @@ impl Linker<'_> {
                 set_distance(&mut insns[0], value, *distance, span)
             }
             Link::Call(name) => {
-                if self.called(unit, slot, name, &mut insns[0], resolved)? {
+                if self.called(unit, slot, name, &mut insns[0], resolved) {
                     insns[0].src = selector(Op::Call(CallKind::Local));
                     return Ok(());
                 }
@@ -214,14 +223,8 @@ impl Linker<'_> {
                 }
                 Ok(())
             }
-            Link::LocalCall(name) => {
-                if self.called(unit, slot, name, &mut insns[0], resolved)? {
-                    return Ok(());
-                }
-                error(self.no_callee(unit, name, span, false))
-            }
-            Link::Function(name) => {
-                if self.called(unit, slot, name, &mut insns[0], resolved)? {
+            Link::LocalCall(name) | Link::Function(name) => {
+                if self.called(unit, slot, name, &mut insns[0], resolved) {
                     return Ok(());
                 }
                 error(self.no_callee(unit, name, span, false))
@@ -303,24 +306,17 @@ impl Linker<'_> {
     }
 
     /// Notes a call of a label or unit; `false` where there is no such name.
-    fn called(
-        &self,
-        unit: &Unit,
-        slot: usize,
-        name: &str,
-        insn: &mut Insn,
-        resolved: &mut Resolved,
-    ) -> Linked<bool> {
+    fn called(&self, unit: &Unit, slot: usize, name: &str, insn: &mut Insn, resolved: &mut Resolved) -> bool {
         if let Some(label) = unit.labels.get(name) {
             insn.imm = (label.value as i64 - slot as i64 - 1) as i32;
             resolved.functions.push((label.value, name.to_owned()));
-            return Ok(true);
+            return true;
         }
         if let Some(Symbol::Unit(index)) = self.symbol(name) {
             resolved.calls.push((slot, index));
-            return Ok(true);
+            return true;
         }
-        Ok(false)
+        false
     }
 
     fn no_callee(&self, unit: &Unit, name: &str, span: &Span, helpers: bool) -> Diagnostic {
@@ -402,7 +398,7 @@ impl Linker<'_> {
                 let is_function = unit.labels.contains_key(name) || matches!(symbol, Some(Symbol::Unit(_)));
                 if is_function && addend == 0 {
                     insns[0].src = selector(Op::LdImm64(Imm64::Func));
-                    self.called(unit, slot, name, &mut insns[0], resolved)?;
+                    self.called(unit, slot, name, &mut insns[0], resolved);
                     return Ok(());
                 }
                 if is_function {
@@ -484,7 +480,6 @@ impl Linker<'_> {
         spec: &ProgramSpec,
         units: &[Resolved],
         maps: &Arc<Vec<MapSpec>>,
-        source: &str,
     ) -> Program {
         let order = self.reached(main, units);
         let mut starts = HashMap::new();
@@ -515,14 +510,13 @@ impl Linker<'_> {
             }));
             lines.extend(declared.code.iter().map(|placed| SourceLine {
                 insn: start + placed.slot,
-                line: 0,
+                line: self.line_of(placed.span.start),
                 span: Some((placed.span.start, placed.span.end)),
             }));
             btf_refs.extend(resolved.btf_refs.iter().map(|r| BtfRef { insn: start + r.insn, ..r.clone() }));
         }
         functions.sort_by_key(|f| f.start);
         functions.dedup_by_key(|f| f.start);
-        number_lines(&mut lines, source);
         let requirements = requirements(&btf_refs, spec);
         let declared = &self.file.units[main];
         Program {
@@ -544,20 +538,23 @@ impl Linker<'_> {
         }
     }
 
+    /// Line number of a place, from 1.
+    fn line_of(&self, at: usize) -> u32 {
+        self.line_breaks.partition_point(|line_break| *line_break < at) as u32 + 1
+    }
+
     /// The unit and all that it calls, in the order of the program.
     fn reached(&mut self, main: usize, units: &[Resolved]) -> Vec<usize> {
         let mut order = vec![main];
-        let mut seen = vec![false; units.len()];
-        seen[main] = true;
+        let mut seen = HashSet::from([main]);
         // Units with the calls of them that are still to be looked at.
         let mut stack = vec![(main, 0)];
         while let Some((unit, next)) = stack.pop() {
             let Some(&(slot, target)) = units[unit].calls.get(next) else { continue };
             stack.push((unit, next + 1));
-            if seen[target] {
+            if !seen.insert(target) {
                 continue;
             }
-            seen[target] = true;
             if let UnitKind::Program(_) = self.file.units[target].kind {
                 self.called_program(unit, slot, target);
                 continue;
@@ -581,20 +578,6 @@ impl Linker<'_> {
             .related(target.span.clone(), "declared as a program here")
             .help("declare it with `.func`, or reach it by a tail call"),
         );
-    }
-}
-
-/// Line numbers of the spans, which ascend but for functions that stand before the program.
-fn number_lines(lines: &mut [SourceLine], source: &str) {
-    let mut order: Vec<usize> = (0..lines.len()).collect();
-    let start = |line: &SourceLine| line.span.map_or(0, |span| span.0);
-    order.sort_by_key(|&i| start(&lines[i]));
-    let (mut at, mut number) = (0, 1);
-    for i in order {
-        let to = start(&lines[i]);
-        number += source.as_bytes()[at..to].iter().filter(|&&b| b == b'\n').count() as u32;
-        at = to;
-        lines[i].line = number;
     }
 }
 

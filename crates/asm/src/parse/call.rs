@@ -87,7 +87,7 @@ impl Parser<'_> {
         let value = Spanned { value: i128::from(number), span: span.clone() };
         let number = expr::fit(&value, -(1 << 31)..1 << 32, "a call")? as i32;
         match name {
-            "unknown" => return Ok(draft(helper_row).imm(number)),
+            "unknown" | "bpf_unspec" => return Ok(draft(helper_row).imm(number)),
             "kfunc" | "function" => return self.kfunc(number, None, span),
             _ => {}
         }

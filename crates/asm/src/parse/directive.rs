@@ -2,7 +2,7 @@
 //! Directives: lines that start with a dot, and `#define`. What they mean is told in `docs/assembly.md`.
 
 use skep_isa::Insn;
-use skep_uapi::{AttachType, ProgType, flags};
+use skep_uapi::{AttachType, flags};
 
 use super::{Parsed, Parser, Place, clip, error, expr};
 use crate::diagnostics::{Diagnostic, Span};
@@ -106,6 +106,14 @@ impl<'s> Parser<'s> {
     /// `.program NAME, SECTION-OR-TYPE [, attach=NAME] [, to=NAME] [, flags=A|B]`.
     fn program(&mut self) -> Parsed<()> {
         let name = self.ident("the name of the program")?;
+        let spec = self.program_properties();
+        // A program with a mistake in its properties is still the place of the code that follows.
+        let kind = UnitKind::Program(spec.as_ref().cloned().unwrap_or_default());
+        self.begin_unit(Unit::new(name.value.to_owned(), name.span, kind))?;
+        spec.map(|_| ())
+    }
+
+    fn program_properties(&mut self) -> Parsed<ProgramSpec> {
         self.expect(Token::Comma, "`,` and a section name or program type")?;
         let mut spec = self.section_or_type()?;
         while self.eat(Token::Comma) {
@@ -115,7 +123,7 @@ impl<'s> Parser<'s> {
                 "attach" => spec.attach_type = self.attach_type_name()?,
                 "to" => {
                     spec.attach_name =
-                        Some(self.name_or_string("the name of a kernel function or type")?.value)
+                        Some(self.name_or_string("the name of a kernel function or type")?.value);
                 }
                 "flags" => {
                     spec.flags |= self.flags_of(
@@ -133,7 +141,7 @@ impl<'s> Parser<'s> {
                 }
             }
         }
-        self.begin_unit(Unit::new(name.value.to_owned(), name.span, UnitKind::Program(spec)))
+        Ok(spec)
     }
 
     /// A libbpf section name (`xdp`, `tracepoint/syscalls/sys_enter_open`) or a program type (`sched_cls`).
@@ -154,15 +162,15 @@ impl<'s> Parser<'s> {
         match crate::section::find(&found.value) {
             Some(spec) => Ok(spec),
             None => {
-                let types = ProgType::ALL.iter().filter_map(|t| t.name());
-                error(
-                    Diagnostic::new(
-                        found.span,
-                        format!("`{}` is neither a section name nor a program type", clip(&found.value)),
-                    )
-                    .label("expected for instance `xdp`, `socket_filter` or `kprobe/vfs_read`")
-                    .suggest(&found.value, types),
+                let unknown = Diagnostic::new(
+                    found.span,
+                    format!("`{}` is neither a section name nor a program type", clip(&found.value)),
                 )
+                .label("expected for instance `xdp`, `socket_filter` or `kprobe/vfs_read`");
+                error(match crate::section::suggest(&found.value) {
+                    Some(near) => unknown.help(format!("did you mean `{near}`?")),
+                    None => unknown,
+                })
             }
         }
     }

@@ -73,6 +73,10 @@ impl Parser<'_> {
     }
 
     fn at_chatter(&self) -> bool {
+        let label = self.peek() == Token::Ident && self.peek_at(1) == Token::Colon && self.peek_at(2).ends_statement();
+        if label && !crate::disasm::LOG_HEADINGS.contains(&self.text()) {
+            return false;
+        }
         let rest = &self.source[self.span().start..];
         CHATTER.iter().any(|start| rest.starts_with(start))
     }

@@ -107,8 +107,11 @@ const ALIASES: &[(&str, &str)] = &[
     ("ret", "exit"),
 ];
 
+/// An operation from a size.
+type OfSize = fn(Size) -> Op;
+
 /// GNU as names the size of these as a last operand: `endle r1, 16`, `movs r1, r2, 8`.
-const SIZED: &[(&str, fn(Size) -> Op)] = &[
+const SIZED: &[(&str, OfSize)] = &[
     ("endle", |size| Op::Endian(EndianOp::ToLe, size)),
     ("endbe", |size| Op::Endian(EndianOp::ToBe, size)),
     ("bswap", |size| Op::Endian(EndianOp::Bswap, size)),
@@ -220,7 +223,7 @@ impl Parser<'_> {
         self.operands_of(row, &span)
     }
 
-    fn sized_mnemonic(&mut self, op: fn(Size) -> Op) -> Parsed<Draft> {
+    fn sized_mnemonic(&mut self, op: OfSize) -> Parsed<Draft> {
         let dst = self.reg()?;
         let any = op(Size::H);
         let mut src = None;

@@ -54,7 +54,7 @@ pub(crate) fn parse(source: &str, options: &Options) -> (File, Diagnostics) {
         listed_wide: false,
     };
     parser.in_listing = parser.has_listed_line();
-    while parser.peek() != Token::End {
+    while parser.peek() != Token::End && !parser.diagnostics.is_full() {
         parser.line();
     }
     (parser.file, parser.diagnostics)
