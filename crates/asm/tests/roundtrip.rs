@@ -8,21 +8,25 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use skep_asm::disasm::{DisasmOptions, Style, Targets, disassemble, disassemble_object, print_insn};
 use skep_asm::{Options, assemble};
-use skep_isa::Insn;
+use skep_isa::{ImmField, Insn, OffField, TABLE};
 use skep_program::{BtfRef, BtfRefKind, Function, MapSpec, Object, Pinning, Program, Slot};
 use skep_uapi::{AttachType, MapType, ProgType, flags};
 
 fn ways() -> impl Iterator<Item = DisasmOptions<'static>> {
     Style::ALL.into_iter().flat_map(|style| {
-        [(Targets::Labels, false), (Targets::Offsets, true)]
-            .map(|(targets, raw)| DisasmOptions { style, targets, raw, source: None })
+        [(Targets::Labels, false), (Targets::Offsets, true)].map(|(targets, raw)| DisasmOptions {
+            style,
+            targets,
+            raw,
+            source: None,
+        })
     })
 }
 
 fn again(source: &str) -> Object {
     match assemble(source, &Options::default()) {
         Ok(object) => object,
-        Err(e) => panic!("{}\n{source}", e.render("listing", source)),
+        Err(e) => panic!("{}", e.render("listing", source, false)),
     }
 }
 
@@ -31,7 +35,17 @@ fn check(program: &Program) {
     for options in ways() {
         let source = disassemble(program, &options);
         let object = again(&source);
-        assert_eq!(object.programs[0].insns, program.insns, "{options:?}\n{source}");
+        let got = &object.programs[0].insns;
+        if let Some(at) = (0..program.insns.len()).find(|&at| got.get(at) != program.insns.get(at)) {
+            let mut text = String::new();
+            print_insn(&mut text, options.style, &program.insns, at, &()).expect("a String takes all");
+            panic!(
+                "{options:?} slot {at}: `{text}` is {:?}, came back as {:?}",
+                program.insns[at],
+                got.get(at)
+            );
+        }
+        assert_eq!(got.len(), program.insns.len(), "{options:?}\n{source}");
     }
 }
 
@@ -66,14 +80,53 @@ fn every_row_alone() {
     }
 }
 
+/// A random legal instruction; jumps stay within a few slots, so that many lead to instructions of a program.
+fn instruction() -> impl Strategy<Value = Vec<Insn>> {
+    (
+        0..TABLE.len(),
+        any::<(prop::sample::Index, prop::sample::Index)>(),
+        any::<(i16, i32, i32)>(),
+        -12i16..12,
+    )
+        .prop_map(|(row, (dst, src), (off, imm, high), near)| {
+            let row = &TABLE[row];
+            let (dsts, srcs) = (generate::registers(row.dst), generate::registers(row.src));
+            let off = match row.off {
+                OffField::Zero | OffField::Is(_) => row.template().off,
+                OffField::Jump => near,
+                OffField::Mem | OffField::BtfFd => off,
+            };
+            let imm = match row.imm {
+                ImmField::Zero | ImmField::Is(_) => row.template().imm,
+                ImmField::Jump | ImmField::Func => near.into(),
+                // Half of the numbers are those that helpers, maps and function distances have.
+                _ if high % 2 == 0 => imm % 12,
+                _ => imm,
+            };
+            let mut insns = vec![Insn::new(row.code, *dst.get(&dsts), *src.get(&srcs), off, imm)];
+            if row.slots() == 2 {
+                insns.push(Insn::new(0, 0, 0, 0, high));
+                if !generate::is_legal(&insns) {
+                    insns[1].imm = 0;
+                }
+            }
+            insns
+        })
+}
+
+/// Any slot at all.
+fn any_slot() -> impl Strategy<Value = Vec<Insn>> {
+    any::<[u8; 8]>().prop_map(|bytes| vec![Insn::from_bytes(bytes)])
+}
+
 proptest! {
     #[test]
-    fn random_programs(insns in prop::collection::vec(generate::instruction(), 1..40)) {
+    fn random_programs(insns in prop::collection::vec(instruction(), 1..40)) {
         check(&program(insns.concat()));
     }
 
     #[test]
-    fn any_bytes(insns in prop::collection::vec(prop_oneof![generate::instruction(), generate::any_slot()], 1..20)) {
+    fn any_bytes(insns in prop::collection::vec(prop_oneof![instruction(), any_slot()], 1..20)) {
         check(&program(insns.concat()));
     }
 
@@ -96,8 +149,26 @@ proptest! {
 #[test]
 fn function_names_that_are_words() {
     let words = [
-        "r1", "w1", "fp", "pc", "local", "kfunc", "exit", "call", "if", "goto", "map", "ll", "L2", "frame_it", "safe",
-        "func", "bpf_map_lookup_elem", "main", "s", "lock",
+        "r1",
+        "w1",
+        "fp",
+        "pc",
+        "local",
+        "kfunc",
+        "exit",
+        "call",
+        "if",
+        "goto",
+        "map",
+        "ll",
+        "L2",
+        "frame_it",
+        "safe",
+        "func",
+        "bpf_map_lookup_elem",
+        "main",
+        "s",
+        "lock",
     ];
     for word in words {
         let mut p = program(vec![
@@ -169,11 +240,19 @@ fn object() -> Object {
     ]);
     let wide = |src, low, high| [Insn::new(0x18, 1, src, 0, low), Insn::new(0, 0, 0, 0, high)];
     let mut first = program(
-        [wide(5, 0, 0), wide(6, 1, 2), wide(5, 9, 0), wide(1, 3, 0), wide(2, 3, 4), wide(4, 1, 0), wide(3, 0, 0)]
-            .into_iter()
-            .flatten()
-            .chain([Insn::new(0x85, 0, 2, 0, 0), Insn::new(0xb7, 0, 0, 0, 0), Insn::new(0x95, 0, 0, 0, 0)])
-            .collect(),
+        [
+            wide(5, 0, 0),
+            wide(6, 1, 2),
+            wide(5, 9, 0),
+            wide(1, 3, 0),
+            wide(2, 3, 4),
+            wide(4, 1, 0),
+            wide(3, 0, 0),
+        ]
+        .into_iter()
+        .flatten()
+        .chain([Insn::new(0x85, 0, 2, 0, 0), Insn::new(0xb7, 0, 0, 0, 0), Insn::new(0x95, 0, 0, 0, 0)])
+        .collect(),
     );
     first.name = "first".to_owned();
     first.section = "kprobe/vfs_read".to_owned();

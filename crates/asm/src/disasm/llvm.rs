@@ -108,7 +108,8 @@ pub(super) fn print(site: &mut Site<'_, '_>, decoded: &Decoded) -> fmt::Result {
             }
             jump(site, "goto", off.into())
         }
-        Op::Call(CallKind::Helper) => write!(site, "call {value}"),
+        // Without a sign, which would make it the distance to a function.
+        Op::Call(CallKind::Helper) => write!(site, "call {imm:#x}"),
         Op::Call(CallKind::Local) => {
             site.write_str("call ")?;
             site.print_target("pc", imm.into())

@@ -56,7 +56,8 @@ pub(super) fn print(site: &mut Site<'_, '_>, decoded: &Decoded) -> fmt::Result {
             }
             site.print_target("", off.into())
         }
-        Op::Call(CallKind::Helper) => write!(site, "{name} {imm}"),
+        // Without a sign, which would make it the distance to a function.
+        Op::Call(CallKind::Helper) => write!(site, "{name} {}", imm as u32),
         Op::Call(CallKind::Local) => {
             write!(site, "{name} ")?;
             site.print_target("pc", imm.into())

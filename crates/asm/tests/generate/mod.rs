@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Legal instructions from the table: every row with boundary operands, and random ones.
+//! Legal instructions from the table: every row with boundary operands.
 
-use proptest::prelude::*;
 use skep_isa::{Decoded, ImmField, Insn, OffField, Op, RegField, Row, TABLE};
 
 /// Offsets at the edges of what the field, and what lies around it in a program, can hold.
@@ -10,7 +9,8 @@ const OFFSETS: [i16; 8] = [0, 1, -1, 8, -8, 127, i16::MIN, i16::MAX];
 /// Immediates at the edges of widths and of spellings in decimal and hexadecimal.
 const IMMEDIATES: [i32; 10] = [0, 1, -1, 9, 10, 0x7f, 0x1_0000, -0x1_0000, i32::MIN, i32::MAX];
 
-fn registers(field: RegField) -> Vec<u8> {
+/// Registers that a field can name.
+pub fn registers(field: RegField) -> Vec<u8> {
     match field {
         RegField::Zero => vec![0],
         RegField::Is(n) => vec![n],
@@ -81,38 +81,4 @@ pub fn boundary_instructions() -> Vec<Vec<Insn>> {
         }
     }
     all
-}
-
-/// A random legal instruction; jumps stay within a few slots, so that many lead to instructions of a program.
-pub fn instruction() -> impl Strategy<Value = Vec<Insn>> {
-    (0..TABLE.len(), any::<(prop::sample::Index, prop::sample::Index)>(), any::<(i16, i32, i32)>(), -12i16..12)
-        .prop_map(|(row, (dst, src), (off, imm, high), near)| {
-            let row = &TABLE[row];
-            let (dsts, srcs) = (registers(row.dst), registers(row.src));
-            let off = match row.off {
-                OffField::Zero | OffField::Is(_) => row.template().off,
-                OffField::Jump => near,
-                OffField::Mem | OffField::BtfFd => off,
-            };
-            let imm = match row.imm {
-                ImmField::Zero | ImmField::Is(_) => row.template().imm,
-                ImmField::Jump | ImmField::Func => near.into(),
-                // Half of the numbers are those that helpers, maps and function distances have.
-                _ if high % 2 == 0 => imm % 12,
-                _ => imm,
-            };
-            let mut insns = vec![Insn::new(row.code, *dst.get(&dsts), *src.get(&srcs), off, imm)];
-            if row.slots() == 2 {
-                insns.push(Insn::new(0, 0, 0, 0, high));
-                if !is_legal(&insns) {
-                    insns[1].imm = 0;
-                }
-            }
-            insns
-        })
-}
-
-/// Any slot at all.
-pub fn any_slot() -> impl Strategy<Value = Vec<Insn>> {
-    any::<[u8; 8]>().prop_map(|bytes| vec![Insn::from_bytes(bytes)])
 }
