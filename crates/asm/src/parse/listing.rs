@@ -6,15 +6,25 @@
 //! repetition, which must say the same as the first time. Gaps are errors: code that the verifier never walked is
 //! not in its log.
 
+use skep_isa::{Insn, opcode};
+
 use super::{Parsed, Parser, error};
 use crate::diagnostics::{Diagnostic, Span};
 use crate::file::Draft;
 use crate::lexer::Token;
 
+/// Who wrote a listing.
+#[derive(Clone, Copy)]
+enum From {
+    /// The kernel: number of the slot, and the opcode.
+    Kernel(usize, u8),
+    /// llvm-objdump: the first slot.
+    Objdump(Insn),
+}
+
 /// What stands before the instruction.
 pub(super) struct Listed {
-    /// Number of the slot, and the opcode, where the listing is one of the kernel's.
-    kernel: Option<(usize, u8)>,
+    from: From,
     span: Span,
 }
 
@@ -73,7 +83,9 @@ impl Parser<'_> {
     }
 
     fn at_chatter(&self) -> bool {
-        let label = self.peek() == Token::Ident && self.peek_at(1) == Token::Colon && self.peek_at(2).ends_statement();
+        let label = self.peek() == Token::Ident
+            && self.peek_at(1) == Token::Colon
+            && self.peek_at(2).ends_statement();
         if label && !crate::disasm::LOG_HEADINGS.contains(&self.text()) {
             return false;
         }
@@ -98,33 +110,43 @@ impl Parser<'_> {
             for _ in 0..5 {
                 self.bump();
             }
-            return Ok(Some(Listed { kernel: Some((index, opcode)), span }));
+            return Ok(Some(Listed { from: From::Kernel(index, opcode), span }));
         }
-        let bytes = |from: usize| (from..from + 8).all(|i| is_byte(self.text_at(i)));
-        let first = if bytes(2) { 10 } else { return Ok(None) };
-        let taken = if bytes(first) { first + 8 } else { first };
+        let Some(first) = self.listed_slot(2) else { return Ok(None) };
+        let taken = if self.listed_slot(10).is_some() { 18 } else { 10 };
         for _ in 0..taken {
             self.bump();
         }
-        Ok(Some(Listed { kernel: None, span }))
+        Ok(Some(Listed { from: From::Objdump(first), span }))
+    }
+
+    /// Eight bytes in hex.
+    fn listed_slot(&self, ahead: usize) -> Option<Insn> {
+        let mut bytes = [0; Insn::SIZE];
+        for (i, byte) in bytes.iter_mut().enumerate() {
+            let text = self.text_at(ahead + i);
+            *byte = u8::from_str_radix(text, 16).ok().filter(|_| text.len() == 2)?;
+        }
+        Some(Insn::from_bytes(bytes))
     }
 
     /// The instruction of a listed line; `None` for a repetition.
     pub(super) fn listed_instruction(&mut self, listed: &Listed) -> Parsed<Option<Draft>> {
-        let Some((index, opcode)) = listed.kernel else { return self.instruction().map(Some) };
-        self.listed_wide = opcode == skep_isa::opcode::LD_IMM64;
+        let (index, code) = match listed.from {
+            From::Kernel(index, code) => (index, code),
+            From::Objdump(insn) => {
+                let draft = self.instruction()?;
+                same_opcode(listed, insn.code, &draft)?;
+                // Whom a call calls and the offset of an indirect packet load are not in llvm-objdump's text.
+                let silent = insn.is_call() || matches!(insn.code & 0xe7, opcode::IND);
+                return Ok(Some(if silent { Draft { insn, second: None, link: None } } else { draft }));
+            }
+        };
+        self.listed_wide = code == opcode::LD_IMM64;
         let draft = self.instruction();
         self.listed_wide = false;
         let draft = draft?;
-        if draft.insn.code != opcode {
-            return error(
-                Diagnostic::new(
-                    listed.span.clone(),
-                    format!("the listing says opcode {opcode:02x}, but this is {:02x}", draft.insn.code),
-                )
-                .label("the number in parentheses is the opcode"),
-            );
-        }
+        same_opcode(listed, code, &draft)?;
         let unit = self.unit(&listed.span)?;
         if index == unit.slots {
             return Ok(Some(draft));
@@ -154,6 +176,16 @@ impl Parser<'_> {
     }
 }
 
-fn is_byte(text: &str) -> bool {
-    text.len() == 2 && text.bytes().all(|b| b.is_ascii_hexdigit())
+fn same_opcode(listed: &Listed, opcode: u8, draft: &Draft) -> Parsed<()> {
+    let found = draft.insn.code;
+    if found == opcode {
+        return Ok(());
+    }
+    error(
+        Diagnostic::new(
+            listed.span.clone(),
+            format!("the listing says opcode {opcode:02x}, but this instruction has {found:02x}"),
+        )
+        .label("of this line"),
+    )
 }
