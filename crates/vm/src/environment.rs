@@ -8,7 +8,7 @@ pub enum Clock {
     /// The host's clocks.
     #[default]
     Host,
-    /// The first reading is `start` nanoseconds, each further one `step` later.
+    /// The first reading is `start` nanoseconds, each further one `step` later, whichever clock is read.
     Fixed {
         /// First reading, in nanoseconds.
         start: u64,
@@ -22,14 +22,23 @@ pub enum Clock {
 pub struct Environment {
     /// Where `bpf_ktime_get_ns` and its kin take the time from.
     pub clock: Clock,
+    /// Timer interrupts in a second (`CONFIG_HZ`), which `bpf_jiffies64` counts in.
+    pub hz: u32,
     /// Seed of `bpf_get_prandom_u32`; `None` takes one from the host.
     pub random_seed: Option<u64>,
+    /// `bpf_get_numa_node_id`.
+    pub numa_node: u32,
     /// `bpf_get_current_pid_tgid`: thread group in the upper, thread in the lower half.
     pub pid_tgid: u64,
     /// `bpf_get_current_uid_gid`: group in the upper, user in the lower half.
     pub uid_gid: u64,
     /// `bpf_get_current_comm`: at most 15 bytes of it are seen.
     pub comm: String,
+    /// Cgroups of the current task from the root down, as `bpf_get_current_ancestor_cgroup_id` counts levels; the
+    /// last is what `bpf_get_current_cgroup_id` gives.
+    pub cgroups: Vec<u64>,
+    /// `bpf_get_netns_cookie`.
+    pub netns_cookie: u64,
 }
 
 impl Default for Environment {
@@ -37,10 +46,14 @@ impl Default for Environment {
         let pid = u64::from(std::process::id());
         Environment {
             clock: Clock::Host,
+            hz: 250,
             random_seed: None,
+            numa_node: 0,
             pid_tgid: pid << 32 | pid,
             uid_gid: 0,
             comm: "skep".to_owned(),
+            cgroups: vec![1],
+            netns_cookie: 1,
         }
     }
 }

@@ -37,6 +37,6 @@ pub use config::Config;
 pub use context::{Input, InputError};
 pub use environment::{Clock, Environment};
 pub use machine::{InsnProblem, Machine, MachineError, StopHandle};
-pub use map::Map;
+pub use map::{Map, PerfRecord};
 pub use thread::{Outcome, RunError, Thread};
-pub use trap::{BadAccess, Location, Trap, TrapKind};
+pub use trap::{ArgumentProblem, BadAccess, Location, Trap, TrapKind};

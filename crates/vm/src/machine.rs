@@ -15,7 +15,7 @@ use skep_uapi::{Errno, MapType};
 
 use crate::Config;
 use crate::interp::Program;
-use crate::map::{Map, MapContext};
+use crate::map::{Map, MapContext, Ringbuf};
 use crate::memory::{GuestMemory, HANDLES, HEAP};
 use crate::thread::Thread;
 
@@ -191,8 +191,9 @@ impl Machine {
             functions: boxcar::Vec::new(),
             stop: Arc::default(),
         };
+        let btf = object.programs.iter().find_map(|program| program.btf.as_deref());
         for spec in object.maps.iter() {
-            machine.create_map(spec)?;
+            machine.create_map(spec, btf)?;
         }
         for program in &object.programs {
             machine.add_program(program, object.maps.len())?;
@@ -201,17 +202,18 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Makes one more map, without contents; gives its index.
+    /// Makes one more map, without contents; gives its index. `btf` describes its value where the map does not
+    /// bring its own.
     ///
     /// # Errors
     /// [`MachineError::UnsupportedMap`] and [`MachineError::MapCreate`].
-    pub fn create_map(&self, spec: &MapSpec) -> Result<usize, MachineError> {
+    pub fn create_map(&self, spec: &MapSpec, btf: Option<&[u8]>) -> Result<usize, MachineError> {
         let fail = |errno| MachineError::MapCreate { map: spec.name.clone(), errno };
         if self.maps.count() >= MAX_MAPS as usize {
             return Err(fail(Errno::ENOMEM));
         }
-        let context = MapContext { memory: &self.memory, cpus: self.config.cpus.max(1) };
-        let map = Map::new(spec, &context)?;
+        let btf = spec.btf.as_deref().or(btf);
+        let map = Map::new(spec, &MapContext { memory: &self.memory, cpus: self.config.cpus.max(1), btf })?;
         Ok(self.maps.push(map))
     }
 
@@ -243,7 +245,7 @@ impl Machine {
                 };
                 let mut key = slot.to_le_bytes().to_vec();
                 key.resize(spec.key_size as usize, 0);
-                self.update(map, &key, &(target as u32).to_le_bytes(), 0).map_err(fail)?;
+                self.update(map, &key, &(target as u32).to_ne_bytes(), 0).map_err(fail)?;
             }
             if spec.frozen {
                 map.freeze();
@@ -258,7 +260,12 @@ impl Machine {
     /// # Errors
     /// What the kernel would say; `EBADF` where the index is none.
     pub fn update(&self, map: &Map, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
-        map.user_update(self, key, value, flags)
+        map.user_update(Some(self), key, value, flags)
+    }
+
+    /// The ring buffer that a guest address lies in.
+    pub(crate) fn ringbuf_at(&self, addr: u64) -> Option<&Ringbuf> {
+        self.maps().filter_map(Map::as_ringbuf).find(|ringbuf| ringbuf.contains(addr))
     }
 
     /// A map by its index in the object.

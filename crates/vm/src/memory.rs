@@ -204,6 +204,11 @@ impl GuestMemory {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether accesses are confined to objects.
+    pub(crate) fn is_checked(&self) -> bool {
+        self.checked
+    }
+
     /// What lies where, for `checked` mode.
     pub(crate) fn objects(&self) -> &Objects {
         &self.objects
@@ -528,6 +533,18 @@ impl Area {
         let mut out = vec![0; len as usize];
         self.read(offset, &mut out);
         out
+    }
+
+    /// Whether the bytes are these.
+    pub(crate) fn equal(&self, offset: u32, bytes: &[u8]) -> bool {
+        let host = self.memory.host(self.at(offset, bytes.len()));
+        let (words, rest) = bytes.as_chunks::<8>();
+        // SAFETY: `at` checked that the area, which is committed, has as many bytes; alignment is 1.
+        let word = |i: usize| unsafe { host.add(i * 8).cast::<Unaligned<u64>>().read_volatile() }.0;
+        // SAFETY: as above.
+        let byte = |i: usize| unsafe { host.add(words.len() * 8 + i).read_volatile() };
+        words.iter().enumerate().all(|(i, w)| word(i) == u64::from_ne_bytes(*w))
+            && rest.iter().enumerate().all(|(i, b)| byte(i) == *b)
     }
 
     /// Copies bytes in.

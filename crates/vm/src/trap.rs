@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use skep_uapi::HelperId;
+use skep_uapi::{HelperId, MapType};
 
 use crate::memory::AtomicFault;
 
@@ -38,6 +38,47 @@ impl fmt::Display for BadAccess {
     }
 }
 
+/// What is wrong with an argument of a helper.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ArgumentProblem {
+    /// Memory that the program may not access.
+    Access(BadAccess),
+    /// No map.
+    NotAMap(u64),
+    /// A map of a type that the helper does not work on.
+    WrongMap {
+        /// Name of the map.
+        map: Arc<str>,
+        /// Its type.
+        map_type: MapType,
+    },
+    /// No function of the program.
+    NotAFunction(u64),
+    /// A value that is out of place.
+    Value {
+        /// The value.
+        value: u64,
+        /// What it is not, for instance "a string that ends".
+        expected: &'static str,
+    },
+}
+
+impl fmt::Display for ArgumentProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ArgumentProblem::Access(access) => access.fmt(f),
+            ArgumentProblem::NotAMap(value) => write!(f, "{value:#x} is not a map"),
+            ArgumentProblem::WrongMap { map, map_type } => {
+                write!(f, "map `{map}` of type {map_type} is not a map that the helper takes")
+            }
+            ArgumentProblem::NotAFunction(value) => {
+                write!(f, "{value:#x} is not a function of the program")
+            }
+            ArgumentProblem::Value { value, expected } => write!(f, "{value:#x} is not {expected}"),
+        }
+    }
+}
+
 /// What went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TrapKind {
@@ -62,16 +103,25 @@ pub enum TrapKind {
     UnsupportedKfunc(i32),
     /// An instruction that this program's input cannot answer, by name (packet loads without a packet).
     UnsupportedInsn(&'static str),
-    /// A helper was given something that is no function of the program.
+    /// Something is no function of the program.
     BadCallback(u64),
-    /// A helper was given something that is no map, or not a map of the type that it works on.
+    /// Something is no map, or not a map of the type that is needed.
     BadMap(u64),
     /// A helper was given an argument that a verified program could not have.
     BadArgument {
-        /// Name of the helper.
-        helper: &'static str,
+        /// The helper.
+        helper: HelperId,
+        /// Which argument, 1 (in `r1`) to 5.
+        argument: u8,
         /// What is wrong.
-        why: &'static str,
+        problem: Box<ArgumentProblem>,
+    },
+    /// A helper was called on an input that it cannot work on.
+    NoContext {
+        /// The helper.
+        helper: HelperId,
+        /// What it needs, for instance "a packet".
+        needs: &'static str,
     },
     /// Execution ran past the last instruction.
     FellOff,
@@ -86,14 +136,19 @@ impl fmt::Display for TrapKind {
             TrapKind::Stopped => write!(f, "stopped"),
             TrapKind::CallDepth => write!(f, "more than 8 nested calls"),
             TrapKind::UnknownHelper(id) => write!(f, "no helper has the number {id}"),
-            TrapKind::UnsupportedHelper(name) => write!(f, "helper bpf_{name} is not supported"),
+            TrapKind::UnsupportedHelper(name) => write!(f, "helper bpf_{name} is not implemented"),
             TrapKind::UnsupportedKfunc(id) => write!(f, "kernel function with BTF id {id} is not supported"),
             TrapKind::UnsupportedInsn(name) => {
                 write!(f, "{name} needs a packet that the input does not have")
             }
             TrapKind::BadCallback(value) => write!(f, "{value:#x} is not a function of the program"),
             TrapKind::BadMap(value) => write!(f, "{value:#x} is not a map that the helper takes"),
-            TrapKind::BadArgument { helper, why } => write!(f, "bpf_{helper}: {why}"),
+            TrapKind::BadArgument { helper, argument, problem } => {
+                write!(f, "bpf_{helper}, argument {argument}: {problem}")
+            }
+            TrapKind::NoContext { helper, needs } => {
+                write!(f, "bpf_{helper} needs {needs}, which the input does not have")
+            }
             TrapKind::FellOff => write!(f, "ran past the last instruction"),
         }
     }

@@ -1,13 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Slots of values in guest memory: the storage under arrays and hash tables. Slots never move, so that a
-//! lookup gives a program an address that stays good.
+//! Slots of keys and values in guest memory: the storage under arrays, hash tables and tries. Slots never
+//! move, so that a lookup gives a program an address that stays good.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use skep_uapi::Errno;
 
 use super::MapContext;
+use super::fields::Fields;
 use crate::memory::{Area, ObjectKind, Perm};
+
+/// Bytes that a value takes, and that user space sees for each CPU.
+pub(super) fn stride(size: u32) -> u32 {
+    size.next_multiple_of(8)
+}
+
+fn total(stride: u32, slots: u32, cpus: u32) -> Result<u32, Errno> {
+    u64::from(stride)
+        .checked_mul(u64::from(slots))
+        .and_then(|bytes| bytes.checked_mul(u64::from(cpus)))
+        .and_then(|bytes| u32::try_from(bytes).ok())
+        .ok_or(Errno::ENOMEM)
+}
 
 /// `slots` values of `size` bytes for each of `cpus` CPUs, all of CPU 0 first.
 pub(crate) struct Values {
@@ -16,11 +31,7 @@ pub(crate) struct Values {
     stride: u32,
     slots: u32,
     cpus: u32,
-}
-
-/// Bytes that a value takes, and user space sees for each CPU.
-pub(crate) fn stride(size: u32) -> u32 {
-    size.next_multiple_of(8)
+    fields: Fields,
 }
 
 impl Values {
@@ -28,67 +39,147 @@ impl Values {
     ///
     /// # Errors
     /// `ENOMEM`.
-    pub(crate) fn new(
+    pub(super) fn new(
         context: &MapContext<'_>,
         name: &Arc<str>,
         size: u32,
         slots: u32,
-        cpus: u32,
+        per_cpu: bool,
         perm: Perm,
+        fields: Fields,
     ) -> Result<Values, Errno> {
+        let cpus = if per_cpu { context.cpus } else { 1 };
         let stride = stride(size);
-        let bytes = u64::from(stride) * u64::from(slots) * u64::from(cpus);
         let kind = ObjectKind::MapValues { map: Arc::clone(name), stride, size, slots };
-        let bytes = u32::try_from(bytes).map_err(|_| Errno::ENOMEM)?;
-        let area = context.memory.alloc(bytes, perm, Some(kind))?;
-        Ok(Values { area, size, stride, slots, cpus })
+        let area = context.memory.alloc(total(stride, slots, cpus)?, perm, Some(kind))?;
+        Ok(Values { area, size, stride, slots, cpus, fields })
     }
 
-    /// Values of each CPU.
-    pub(crate) fn cpus(&self) -> u32 {
+    /// Values of each slot.
+    pub(super) fn cpus(&self) -> u32 {
         self.cpus
     }
 
+    /// Fields that copies leave alone.
+    pub(super) fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    #[inline]
     fn offset(&self, slot: u32, cpu: u32) -> u32 {
         ((cpu % self.cpus) * self.slots + slot) * self.stride
     }
 
     /// Guest address of a value.
     #[inline]
-    pub(crate) fn addr(&self, slot: u32, cpu: u32) -> u32 {
+    pub(super) fn addr(&self, slot: u32, cpu: u32) -> u32 {
         self.area.addr() + self.offset(slot, cpu)
     }
 
-    /// Copies a value out.
-    pub(crate) fn read(&self, slot: u32, cpu: u32, out: &mut [u8]) {
-        self.area.read(self.offset(slot, cpu), &mut out[..self.size as usize]);
+    /// A value of 4 bytes.
+    pub(super) fn load(&self, slot: u32) -> u32 {
+        self.area.load(self.offset(slot, 0))
     }
 
-    /// Copies a value in.
-    pub(crate) fn write(&self, slot: u32, cpu: u32, value: &[u8]) {
-        self.area.write(self.offset(slot, cpu), &value[..self.size as usize]);
-    }
-
-    /// Sets a value to 0.
-    pub(crate) fn zero(&self, slot: u32, cpu: u32) {
-        self.area.zero(self.offset(slot, cpu), self.stride);
-    }
-
-    /// The value of every CPU, each padded to 8 bytes where there are several, as user space sees it.
-    pub(crate) fn to_vec(&self, slot: u32, per_cpu: bool) -> Vec<u8> {
-        if !per_cpu {
-            return self.area.to_vec(self.offset(slot, 0), self.size);
+    /// Copies a value in, but for its special fields (`copy_map_value`).
+    pub(super) fn write(&self, slot: u32, cpu: u32, value: &[u8]) {
+        let at = self.offset(slot, cpu);
+        for (offset, len) in self.fields.plain(self.size) {
+            self.area.write(at + offset, &value[offset as usize..(offset + len) as usize]);
         }
-        (0..self.cpus).flat_map(|cpu| self.area.to_vec(self.offset(slot, cpu), self.stride)).collect()
+    }
+
+    /// Makes a slot ready for a new element, whatever was in it.
+    pub(super) fn reset(&self, slot: u32) {
+        for cpu in 0..self.cpus {
+            self.area.zero(self.offset(slot, cpu), self.stride);
+        }
+    }
+
+    /// The value of every CPU, each padded to 8 bytes where there are several, as user space sees it: special
+    /// fields read as 0.
+    pub(super) fn to_vec(&self, slot: u32, per_cpu: bool) -> Vec<u8> {
+        let one = |cpu: u32, len: u32| {
+            let mut value = vec![0; len as usize];
+            for (offset, len) in self.fields.plain(self.size) {
+                let part = &mut value[offset as usize..(offset + len) as usize];
+                self.area.read(self.offset(slot, cpu) + offset, part);
+            }
+            value
+        };
+        if per_cpu {
+            (0..self.cpus).flat_map(|cpu| one(cpu, self.stride)).collect()
+        } else {
+            one(0, self.size)
+        }
     }
 
     /// Writes the value of every CPU from what user space gives.
-    pub(crate) fn write_all(&self, slot: u32, per_cpu: bool, value: &[u8]) {
-        if !per_cpu {
-            return self.write(slot, 0, value);
+    pub(super) fn write_all(&self, slot: u32, per_cpu: bool, value: &[u8]) {
+        if per_cpu {
+            for (cpu, one) in (0..self.cpus).zip(value.chunks_exact(self.stride as usize)) {
+                self.write(slot, cpu, one);
+            }
+        } else {
+            self.write(slot, 0, value);
         }
-        for (cpu, one) in (0..self.cpus).zip(value.chunks_exact(self.stride as usize)) {
-            self.area.write(self.offset(slot, cpu), one);
+    }
+
+    /// Runs `work` while it holds the spin lock of a value, as `BPF_F_LOCK` asks.
+    ///
+    /// # Errors
+    /// `EINVAL` where the value has no lock.
+    pub(super) fn locked<T>(&self, slot: u32, work: impl FnOnce() -> T) -> Result<T, Errno> {
+        let offset = self.fields.spin_lock().filter(|o| o.is_multiple_of(4)).ok_or(Errno::EINVAL)?;
+        let lock = self.area.atomic_u32(self.offset(slot, 0) + offset);
+        while lock.compare_exchange_weak(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            std::thread::yield_now();
         }
+        let out = work();
+        lock.store(0, Ordering::Release);
+        Ok(out)
+    }
+}
+
+/// Keys in slots, which programs may only read.
+pub(super) struct Keys {
+    area: Area,
+    size: u32,
+    stride: u32,
+}
+
+impl Keys {
+    /// # Errors
+    /// `ENOMEM`.
+    pub(super) fn new(
+        context: &MapContext<'_>,
+        name: &Arc<str>,
+        size: u32,
+        slots: u32,
+    ) -> Result<Keys, Errno> {
+        let stride = stride(size);
+        let kind = ObjectKind::MapKeys { map: Arc::clone(name), stride, size };
+        let area = context.memory.alloc(total(stride, slots, 1)?, Perm::Read, Some(kind))?;
+        Ok(Keys { area, size, stride })
+    }
+
+    /// Guest address of a key.
+    pub(super) fn addr(&self, slot: u32) -> u32 {
+        self.area.addr() + slot * self.stride
+    }
+
+    /// Whether a slot holds this key.
+    pub(super) fn equal(&self, slot: u32, key: &[u8]) -> bool {
+        self.area.equal(slot * self.stride, key)
+    }
+
+    /// Puts a key into a slot.
+    pub(super) fn write(&self, slot: u32, key: &[u8]) {
+        self.area.write(slot * self.stride, key);
+    }
+
+    /// The key of a slot.
+    pub(super) fn to_vec(&self, slot: u32) -> Vec<u8> {
+        self.area.to_vec(slot * self.stride, self.size)
     }
 }
