@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Contexts: what `r1` points to when a program starts, by program type.
+//! Contexts: what `r1` points to when a program starts, by program type: the structures ([`Layout`]), and which
+//! loads and stores of them the kernel allows ([`access`]).
 
+mod access;
 mod layouts;
+mod rules;
 
+pub use access::{Access, Request, Rule, Sizes, Yields, access, allows_packet_loads, rules_of};
 pub use layouts::{
     BPF_CGROUP_DEV_CTX, BPF_PERF_EVENT_DATA, BPF_RAW_TRACEPOINT_ARGS, BPF_SK_LOOKUP, BPF_SOCK, BPF_SOCK_ADDR,
     BPF_SOCK_OPS, BPF_SOCKOPT, BPF_SYSCTL, PT_REGS, SK_BUFF, SK_MSG_MD, SK_REUSEPORT_MD, XDP_MD,
 };
+pub use rules::{SOCK, SOCK_COMMON};
 
 use crate::ProgType;
 
