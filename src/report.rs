@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How subcommands answer: verdicts as exit codes, failures in words or JSON, progress on a terminal.
+
+use std::fmt;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// The two answers that are no failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Accepted, or equal.
+    Yes,
+    /// Rejected, or different.
+    No,
+}
+
+impl Verdict {
+    /// [`Verdict::Yes`] where the condition holds.
+    pub fn from_bool(yes: bool) -> Self {
+        if yes { Verdict::Yes } else { Verdict::No }
+    }
+
+    /// [`Verdict::No`] where any of the two is.
+    pub fn and(self, other: Verdict) -> Self {
+        if self == Verdict::Yes { other } else { Verdict::No }
+    }
+}
+
+impl From<Verdict> for ExitCode {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Yes => ExitCode::SUCCESS,
+            Verdict::No => ExitCode::from(1),
+        }
+    }
+}
+
+/// Why there is no answer: usage, unreadable input, or not available here. Exit code 2.
+#[derive(Debug)]
+pub struct Failure {
+    /// One sentence, or a rendered diagnostic.
+    message: String,
+    /// The message is already rendered with its own heading.
+    rendered: bool,
+}
+
+impl Failure {
+    /// A failure in one sentence.
+    pub fn new(message: impl fmt::Display) -> Self {
+        Failure { message: message.to_string(), rendered: false }
+    }
+
+    /// A failure that comes as a finished diagnostic with source lines.
+    pub fn rendered(message: String) -> Self {
+        Failure { message, rendered: true }
+    }
+
+    /// Something that skep does not do, by name.
+    pub fn unsupported(name: impl fmt::Display) -> Self {
+        Failure::new(format_args!("unsupported: {name}"))
+    }
+
+    /// The message alone.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// As the result of one case of a case file.
+    pub fn case_json(&self, id: &str) -> serde_json::Value {
+        match self.message.strip_prefix("unsupported: ") {
+            Some(name) => serde_json::json!({ "id": id, "unsupported": name }),
+            None => serde_json::json!({ "id": id, "error": self.message }),
+        }
+    }
+
+    /// Prints it to standard error, or as JSON to standard output.
+    pub fn print(&self, json: bool) {
+        if json {
+            println!("{}", serde_json::json!({ "error": self.message }));
+        } else if self.rendered {
+            anstream::eprintln!("{}", self.message.trim_end());
+        } else {
+            anstream::eprintln!("\u{1b}[1;31merror\u{1b}[0m: {}", self.message);
+        }
+    }
+}
+
+/// A result of a subcommand.
+pub type Result<T> = std::result::Result<T, Failure>;
+
+/// Tells something beside the answer, on standard error.
+pub fn note(text: impl fmt::Display) {
+    anstream::eprintln!("\u{1b}[1mnote\u{1b}[0m: {text}");
+}
+
+/// Writes to standard output; a reader that went away is no failure.
+pub fn print(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// A progress bar on the terminal for `total` things; hidden where standard error is no terminal.
+pub fn progress(total: u64, unit: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template(&format!(
+        "{{bar:40}} {{pos}}/{{len}} {unit} ({{per_sec}}, {{eta}} left)"
+    ))
+    .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(total).with_style(style);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// Whether diagnostics on standard error may use colours.
+pub fn colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}

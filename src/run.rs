@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `skep run`: a program on memory, a packet, a capture or a context, in user space.
+
+mod dump;
+mod result;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use skep_program::Object;
+use skep_uapi::{ProgType, action_name};
+use skep_vm::{Config, Input, Machine};
+
+use crate::capture;
+use crate::input::{self, InputArgs};
+use crate::report::{Failure, Result, Verdict, note, print, progress};
+
+use result::{RunResult, Summary};
+
+/// Run a program in user space: on flat memory, a packet, a capture or a context
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  skep run filter.s --mem 0102030405             flat memory: address in r1, length in r2
+  skep run firewall.o -p xdp_main --pcap in.pcap --out-pcap out.pcap --dump-maps
+  skep run trace.o --ctx-in args.bin -j
+  skep run --cases cases.jsonl                   one JSON object a line in, one a line out
+
+Every run is confined to emulated memory; a bad access ends it with a located fault. skep has no verifier yet,
+so nothing is verified before it runs.")]
+pub struct Args {
+    #[command(flatten)]
+    input: Option<InputArgs>,
+
+    /// Run every case of a case file, one JSON result a line
+    #[arg(long, value_name = "FILE", conflicts_with = "path")]
+    cases: Option<PathBuf>,
+
+    /// What executes the program
+    #[arg(long, value_enum, default_value_t = Engine::Interp)]
+    engine: Engine,
+
+    /// Check every access against the exact object, and name it in a fault
+    #[arg(long)]
+    checked: bool,
+
+    /// Flat memory in hex: address in r1, length in r2
+    #[arg(long, value_name = "HEX", conflicts_with_all = ["data_in", "ctx_in", "pcap"])]
+    mem: Option<String>,
+
+    /// File with one packet
+    #[arg(long, value_name = "FILE", conflicts_with = "pcap")]
+    data_in: Option<PathBuf>,
+
+    /// File with the context structure, as the uapi lays it out
+    #[arg(long, value_name = "FILE")]
+    ctx_in: Option<PathBuf>,
+
+    /// Capture (pcap or pcapng) whose packets are run one after the other
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+
+    /// Capture to write: the packets that the program lets pass, as it left them
+    #[arg(long, value_name = "FILE", requires = "pcap")]
+    out_pcap: Option<PathBuf>,
+
+    /// Run this often on the same input and print the time of one run
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    repeat: u64,
+
+    /// Instructions that one run may execute
+    #[arg(long, value_name = "N")]
+    budget: Option<u64>,
+
+    /// Do not verify first (skep has no verifier yet: nothing is verified, with or without this)
+    #[arg(long)]
+    no_verify: bool,
+
+    /// Print the contents of all maps afterwards
+    #[arg(long)]
+    dump_maps: bool,
+
+    /// Answer in JSON
+    #[arg(short = 'j', long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Engine {
+    /// Interpreter
+    Interp,
+    /// x86-64 machine code (not there yet)
+    Jit,
+}
+
+pub fn main(args: &Args) -> Result<Verdict> {
+    if args.engine == Engine::Jit {
+        return Err(Failure::unsupported("the JIT (--engine jit); the interpreter runs every program"));
+    }
+    if let Some(path) = &args.cases {
+        return run_cases(args, path);
+    }
+    let Some(input) = &args.input else {
+        return Err(Failure::new("no program given: name a file, or --cases FILE"));
+    };
+    let object = input.object()?;
+    let index = input.one(&object)?;
+    let object = object.reduced_to(index);
+    let machine = machine(args, &object)?;
+    match &args.pcap {
+        Some(path) => run_capture(args, &object, &machine, path),
+        None => run_once(args, &object, &machine),
+    }
+}
+
+/// A machine for the first program of an object, unless it needs what skep cannot give.
+fn machine(args: &Args, object: &Object) -> Result<Machine> {
+    let program = &object.programs[0];
+    if let Some(needed) = program.requirements.first() {
+        return Err(Failure::unsupported(format_args!("program `{}` needs {needed}", program.name)));
+    }
+    let mut config = Config { checked: args.checked, ..Config::default() };
+    if args.budget.is_some() {
+        config.budget = args.budget;
+    }
+    Machine::new(object, config).map_err(Failure::new)
+}
+
+/// One input, once or many times.
+fn run_once(args: &Args, object: &Object, machine: &Machine) -> Result<Verdict> {
+    let bytes = Inputs::read(args, object.programs[0].prog_type)?;
+    let mut thread = machine.thread().map_err(Failure::new)?;
+    let started = Instant::now();
+    let bar = progress(if args.repeat > 1 { args.repeat } else { 0 }, "runs");
+    let mut outcome = thread.run(0, bytes.input()).map_err(Failure::new)?;
+    for done in 1..args.repeat {
+        outcome = thread.run(0, bytes.input()).map_err(Failure::new)?;
+        if done % 65536 == 0 {
+            bar.set_position(done);
+        }
+        if outcome.trap.is_some() {
+            break;
+        }
+    }
+    let elapsed = started.elapsed();
+    bar.finish_and_clear();
+    let mut result = RunResult::new(&object.programs[0], outcome);
+    if args.repeat > 1 {
+        result.ns_per_run = Some(elapsed.as_nanos() as f64 / args.repeat as f64);
+    }
+    if args.dump_maps || args.json {
+        result.maps = dump::all(object, machine);
+    }
+    if args.json {
+        println!("{}", result.json());
+    } else {
+        print(&result.text());
+    }
+    finish(result.trap())
+}
+
+/// A trap is the end of the run without a result.
+fn finish(trap: Option<String>) -> Result<Verdict> {
+    match trap {
+        None => Ok(Verdict::Yes),
+        Some(text) => Err(Failure::new(text)),
+    }
+}
+
+/// The bytes that a run starts from.
+struct Inputs {
+    mem: Option<Vec<u8>>,
+    data: Option<Vec<u8>>,
+    ctx: Option<Vec<u8>>,
+}
+
+/// Bytes of the packet that a packet program gets when none is given.
+const EMPTY_PACKET: usize = 64;
+
+impl Inputs {
+    fn read(args: &Args, prog_type: ProgType) -> Result<Self> {
+        let mem = match &args.mem {
+            Some(text) => Some(
+                hex::decode(text.replace(char::is_whitespace, ""))
+                    .map_err(|e| Failure::new(format_args!("--mem: not hex: {e}")))?,
+            ),
+            None => None,
+        };
+        let data = args.data_in.as_deref().map(input::read).transpose()?;
+        let ctx = args.ctx_in.as_deref().map(input::read).transpose()?;
+        let mut inputs = Inputs { mem, data, ctx };
+        if inputs.mem.is_none() && inputs.data.is_none() && skep_uapi::context::takes_packet(prog_type) {
+            note(format_args!(
+                "no packet given (--data-in, --pcap, or --mem for flat memory): running on {EMPTY_PACKET} zero bytes"
+            ));
+            inputs.data = Some(vec![0; EMPTY_PACKET]);
+        }
+        Ok(inputs)
+    }
+
+    fn of_case(case: &skep_program::Case) -> Self {
+        Inputs { mem: case.mem.clone(), data: case.data_in.clone(), ctx: case.ctx_in.clone() }
+    }
+
+    fn input(&self) -> Input<'_> {
+        match self {
+            Inputs { mem: Some(mem), .. } => Input::Mem(mem),
+            Inputs { data: Some(data), ctx, .. } => Input::Packet { data, ctx: ctx.as_deref() },
+            Inputs { ctx: Some(ctx), .. } => Input::Context(ctx),
+            Inputs { .. } => Input::None,
+        }
+    }
+}
+
+/// Every packet of a capture, one after the other, on the same maps.
+fn run_capture(args: &Args, object: &Object, machine: &Machine, path: &std::path::Path) -> Result<Verdict> {
+    let packets = capture::read(path)?;
+    let program = &object.programs[0];
+    let ctx = args.ctx_in.as_deref().map(input::read).transpose()?;
+    let mut writer = args.out_pcap.as_deref().map(capture::Writer::create).transpose()?;
+    let mut thread = machine.thread().map_err(Failure::new)?;
+    let mut summary = Summary::new(program);
+    let bar = progress(packets.len() as u64, "packets");
+    for packet in &packets {
+        let outcome = run_packet(&mut thread, packet, ctx.as_deref())?;
+        summary.add(&outcome);
+        if let Some(writer) = writer.as_mut().filter(|_| outcome.trap.is_none())
+            && lets_pass(program.prog_type, outcome.r0 as u32)
+        {
+            writer.write(packet.time, &outcome.data_out)?;
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    if args.dump_maps || args.json {
+        summary.maps = dump::all(object, machine);
+    }
+    if args.json {
+        println!("{}", summary.json());
+    } else {
+        print(&summary.text());
+    }
+    finish(summary.trap())
+}
+
+/// Whether a packet goes on after this return value, and so into the output capture.
+fn lets_pass(prog_type: ProgType, r0: u32) -> bool {
+    match action_name(prog_type, r0) {
+        Some(name) => !matches!(
+            name,
+            "XDP_ABORTED" | "XDP_DROP" | "TC_ACT_SHOT" | "SK_DROP" | "BPF_DROP" | "deny" | "drop"
+        ),
+        None => prog_type != ProgType::XDP,
+    }
+}
+
+/// Every case of a case file; a case that cannot be run says so in its result.
+fn run_cases(args: &Args, path: &std::path::Path) -> Result<Verdict> {
+    let cases = input::cases(path)?;
+    let bar = progress(cases.len() as u64, "cases");
+    let mut all = Verdict::Yes;
+    for case in &cases {
+        let object = Object::single(case.program.clone());
+        let json = match machine(args, &object) {
+            Ok(machine) => {
+                let mut thread = machine.thread().map_err(Failure::new)?;
+                let outcome = thread.run(0, Inputs::of_case(case).input()).map_err(Failure::new)?;
+                all = all.and(Verdict::from_bool(outcome.trap.is_none()));
+                let mut result = RunResult::new(&object.programs[0], outcome);
+                result.maps = dump::all(&object, &machine);
+                let mut json = result.json();
+                json["id"] = case.id.clone().into();
+                json
+            }
+            Err(failure) => {
+                all = Verdict::No;
+                failure.case_json(&case.id)
+            }
+        };
+        println!("{json}");
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(all)
+}
+
+/// One packet of a capture.
+fn run_packet(
+    thread: &mut skep_vm::Thread<'_>,
+    packet: &capture::Packet,
+    ctx: Option<&[u8]>,
+) -> Result<skep_vm::Outcome> {
+    thread.run(0, Input::Packet { data: &packet.data, ctx }).map_err(Failure::new)
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What one run gave, and what many gave together, as text and JSON.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+use skep_program::Program;
+use skep_uapi::action_name;
+use skep_vm::Outcome;
+
+use super::dump::MapDump;
+
+/// One run.
+pub struct RunResult<'a> {
+    program: &'a Program,
+    outcome: Outcome,
+    /// Nanoseconds of one run, where it was repeated.
+    pub ns_per_run: Option<f64>,
+    /// Maps afterwards, where they are asked for.
+    pub maps: Vec<MapDump<'a>>,
+}
+
+impl<'a> RunResult<'a> {
+    /// The result of a run of `program`.
+    pub fn new(program: &'a Program, outcome: Outcome) -> Self {
+        RunResult { program, outcome, ns_per_run: None, maps: Vec::new() }
+    }
+
+    /// Why the run ended early, if it did.
+    pub fn trap(&self) -> Option<String> {
+        self.outcome.trap.as_ref().map(ToString::to_string)
+    }
+
+    /// For a terminal.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let Outcome { r0, trap, insn_count, .. } = &self.outcome;
+        if trap.is_none() {
+            let _ = write!(text, "r0 = {r0}");
+            if *r0 > 9 {
+                let _ = write!(text, " ({r0:#x})");
+            }
+            if let Some(action) = action_name(self.program.prog_type, *r0 as u32) {
+                let _ = write!(text, " {action}");
+            }
+            text.push('\n');
+        }
+        let _ = writeln!(text, "instructions: {insn_count}");
+        if let Some(ns) = self.ns_per_run {
+            let _ = writeln!(text, "time: {ns:.1} ns per run");
+        }
+        for (name, bytes) in [("data_out", &self.outcome.data_out), ("ctx_out", &self.outcome.ctx_out)] {
+            if !bytes.is_empty() {
+                let _ = writeln!(text, "{name}: {}", hex::encode(bytes));
+            }
+        }
+        for map in &self.maps {
+            text += &map.text();
+        }
+        text
+    }
+
+    /// For programs: the fields of `docs/case-files.md`.
+    pub fn json(&self) -> Value {
+        let Outcome { r0, trap, insn_count, .. } = &self.outcome;
+        let mut json = json!({
+            "id": self.program.name,
+            "prog_type": self.program.prog_type.to_string(),
+            "engine": "interp",
+            "r0": if trap.is_none() { json!(r0) } else { Value::Null },
+            "action": trap.is_none().then(|| action_name(self.program.prog_type, *r0 as u32)).flatten(),
+            "trap": self.trap(),
+            "insn_count": insn_count,
+            "hash": self.program.hash(),
+            "data_out": hex::encode(&self.outcome.data_out),
+            "ctx_out": hex::encode(&self.outcome.ctx_out),
+            "maps": self.maps.iter().map(MapDump::json).collect::<Vec<_>>(),
+        });
+        if let Some(ns) = self.ns_per_run {
+            json["ns_per_run"] = ns.into();
+        }
+        json
+    }
+}
+
+/// Many runs of one program.
+pub struct Summary<'a> {
+    program: &'a Program,
+    packets: u64,
+    insn_count: u64,
+    /// Runs by return value.
+    results: BTreeMap<u64, u64>,
+    /// The first packet that ended in a trap (from 1), and why.
+    first_trap: Option<(u64, String)>,
+    traps: u64,
+    /// Maps afterwards, where they are asked for.
+    pub maps: Vec<MapDump<'a>>,
+}
+
+impl<'a> Summary<'a> {
+    /// No runs yet.
+    pub fn new(program: &'a Program) -> Self {
+        Summary {
+            program,
+            packets: 0,
+            insn_count: 0,
+            results: BTreeMap::new(),
+            first_trap: None,
+            traps: 0,
+            maps: Vec::new(),
+        }
+    }
+
+    /// Counts one run.
+    pub fn add(&mut self, outcome: &Outcome) {
+        self.packets += 1;
+        self.insn_count += outcome.insn_count;
+        match &outcome.trap {
+            None => *self.results.entry(outcome.r0).or_default() += 1,
+            Some(trap) => {
+                self.traps += 1;
+                self.first_trap.get_or_insert_with(|| (self.packets, trap.to_string()));
+            }
+        }
+    }
+
+    /// What to tell when runs ended in a trap.
+    pub fn trap(&self) -> Option<String> {
+        let (packet, why) = self.first_trap.as_ref()?;
+        Some(format!(
+            "{} of {} packets ended in a trap, first packet {packet}: {why}",
+            self.traps, self.packets
+        ))
+    }
+
+    /// For a terminal.
+    pub fn text(&self) -> String {
+        let mut text = format!(
+            "program {} ({}): {} packets, {} instructions\n",
+            self.program.name, self.program.prog_type, self.packets, self.insn_count
+        );
+        for (r0, count) in &self.results {
+            let name = action_name(self.program.prog_type, *r0 as u32).unwrap_or_default();
+            let label = if name.is_empty() { format!("r0 = {r0}") } else { name.to_owned() };
+            let _ = writeln!(text, "  {label:<16} {count}");
+        }
+        if self.traps > 0 {
+            let _ = writeln!(text, "  {:<16} {}", "trap", self.traps);
+        }
+        for map in &self.maps {
+            text += &map.text();
+        }
+        text
+    }
+
+    /// For programs.
+    pub fn json(&self) -> Value {
+        let actions: Vec<Value> = self
+            .results
+            .iter()
+            .map(|(r0, count)| {
+                json!({
+                    "r0": r0,
+                    "action": action_name(self.program.prog_type, *r0 as u32),
+                    "count": count,
+                })
+            })
+            .collect();
+        json!({
+            "id": self.program.name,
+            "prog_type": self.program.prog_type.to_string(),
+            "engine": "interp",
+            "hash": self.program.hash(),
+            "packets": self.packets,
+            "insn_count": self.insn_count,
+            "actions": actions,
+            "traps": self.traps,
+            "trap": self.trap(),
+            "maps": self.maps.iter().map(MapDump::json).collect::<Vec<_>>(),
+        })
+    }
+}
