@@ -144,16 +144,18 @@ impl<'a> Elf<'a> {
             if end.is_none_or(|end| end > file_size) {
                 return Err(outside("the section table"));
             }
-            SectionHeader::parse(bytes, table, count, ctx)
-                .map_err(|e| damaged("section table", &e).into())
+            SectionHeader::parse(bytes, table, count, ctx).map_err(|e| damaged("section table", &e).into())
         };
         // With 0xff00 sections or more the first header holds the numbers (gABI, "extended section numbering").
         let first = read(1)?;
         let count = if header.e_shnum == 0 { first[0].sh_size } else { u64::from(header.e_shnum) };
         if count > MAX_SECTIONS {
-            return Err(
-                Problem::TooLarge { what: "the number of sections", size: count, limit: MAX_SECTIONS }.into()
-            );
+            return Err(Problem::TooLarge {
+                what: "the number of sections",
+                size: count,
+                limit: MAX_SECTIONS,
+            }
+            .into());
         }
         let headers = read(count as usize)?;
         let names = match header.e_shstrndx {
@@ -212,10 +214,15 @@ impl<'a> Elf<'a> {
     }
 
     /// The relocations of one `SHT_REL` section.
-    pub fn relocations(&self, bytes: &'a [u8], section: &Section<'a>) -> Result<Vec<Relocation>, ObjectError> {
+    pub fn relocations(
+        &self,
+        bytes: &'a [u8],
+        section: &Section<'a>,
+    ) -> Result<Vec<Relocation>, ObjectError> {
         if section.kind == SHT_RELA {
             return Err(section.error(Problem::Relocation(
-                "records with addends (SHT_RELA) are not what BPF uses; the object is not from clang or gcc".into(),
+                "records with addends (SHT_RELA) are not what BPF uses; the object is not from clang or gcc"
+                    .into(),
             )));
         }
         let ctx = Ctx::new(Container::Big, Endian::Little);
@@ -231,9 +238,7 @@ impl<'a> Elf<'a> {
 
     /// The sections of relocations that apply to `target`.
     pub fn relocation_sections(&self, target: usize) -> impl Iterator<Item = &Section<'a>> {
-        self.sections
-            .iter()
-            .filter(move |s| matches!(s.kind, SHT_REL | SHT_RELA) && s.info == target)
+        self.sections.iter().filter(move |s| matches!(s.kind, SHT_REL | SHT_RELA) && s.info == target)
     }
 
     /// A symbol for a message: its name, or that of its section.

@@ -99,7 +99,9 @@ pub enum Problem {
     #[error("functions overlap; each instruction belongs to one function")]
     FunctionOverlap,
     /// A static function outside of `.text`.
-    #[error("static function in a program section; make it global, or drop its SEC() so that it goes to .text")]
+    #[error(
+        "static function in a program section; make it global, or drop its SEC() so that it goes to .text"
+    )]
     StaticProgram,
     /// No BTF, though it is needed.
     #[error("needs BTF, which is missing: compile with `-g`")]

@@ -33,7 +33,12 @@ fn offset_of(record: &[u8]) -> u32 {
 
 impl<'a> ExtInfo<'a> {
     /// Cuts the tables by function.
-    pub fn cut(ext: &BtfExt<'a>, btf: &Btf, elf: &Elf<'_>, functions: &Functions) -> Result<Self, ObjectError> {
+    pub fn cut(
+        ext: &BtfExt<'a>,
+        btf: &Btf,
+        elf: &Elf<'_>,
+        functions: &Functions,
+    ) -> Result<Self, ObjectError> {
         let mut sections: HashMap<&str, usize> = HashMap::new();
         for s in &elf.sections {
             sections.entry(s.name).or_insert(s.index);

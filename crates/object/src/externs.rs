@@ -201,7 +201,9 @@ fn classify(btf: &Btf, declarations: &Declarations, symbol: &Symbol<'_>) -> Resu
         KCONFIG => {
             let ty = t.size_or_type();
             if !is_kconfig_type(btf, ty) {
-                return Err("configuration values are integers, bool, char arrays or libbpf_tristate".to_owned());
+                return Err(
+                    "configuration values are integers, bool, char arrays or libbpf_tristate".to_owned()
+                );
             }
             match (btf.size_of(ty), btf.align_of(ty)) {
                 (Some(size), Some(align)) if size > 0 => Ok(ExternKind::Kconfig { offset: 0, align, size }),

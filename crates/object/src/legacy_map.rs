@@ -55,7 +55,9 @@ pub(crate) fn collect(
     let mut symbols: Vec<&Symbol<'_>> = elf
         .symbols
         .iter()
-        .filter(|s| s.section == section.index && s.kind <= goblin::elf::sym::STT_OBJECT && !s.name.is_empty())
+        .filter(|s| {
+            s.section == section.index && s.kind <= goblin::elf::sym::STT_OBJECT && !s.name.is_empty()
+        })
         .collect();
     symbols.sort_by_key(|s| s.value);
     symbols.dedup_by_key(|s| s.value);
@@ -76,7 +78,9 @@ pub(crate) fn collect(
         .map(|s| {
             let start = usize::try_from(s.value).unwrap_or(usize::MAX);
             let bytes = start.checked_add(size).and_then(|end| section.data.get(start..end));
-            let bytes = bytes.ok_or_else(|| bad("record lies outside of the section".to_owned()).symbol(s.name).at(s.value))?;
+            let bytes = bytes.ok_or_else(|| {
+                bad("record lies outside of the section".to_owned()).symbol(s.name).at(s.value)
+            })?;
             let words = bytes.as_chunks::<4>().0.iter().map(|w| u32::from_le_bytes(*w)).collect();
             Ok(Record { symbol: s, words })
         })

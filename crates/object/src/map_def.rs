@@ -25,6 +25,8 @@ fn long(btf: &Btf, m: &Member<'_>) -> Result<u64, String> {
         return number(btf, m).map(u64::from);
     };
     match (t.enum_values().next(), t.vlen()) {
+        // libbpf takes the 32-bit value of a plain enumeration as signed, whatever its type says.
+        (Some(e), 1) if t.kind() == Kind::Enum => Ok(i64::from(e.value as i32) as u64),
         (Some(e), 1) => Ok(e.value),
         _ => Err(format!("`{}` is no number; write it with __ulong()", m.name)),
     }
@@ -85,7 +87,11 @@ fn attributes(btf: &Btf, def: &Type<'_>, name: &str, outer: bool) -> Result<MapS
                 spec.pinning = match number(btf, &m)? {
                     0 => Pinning::None,
                     1 => Pinning::ByName,
-                    n => return Err(format!("pinning {n} is unknown; LIBBPF_PIN_NONE and LIBBPF_PIN_BY_NAME are known")),
+                    n => {
+                        return Err(format!(
+                            "pinning {n} is unknown; LIBBPF_PIN_NONE and LIBBPF_PIN_BY_NAME are known"
+                        ));
+                    }
                 }
             }
             "pinning" => return Err("an inner map cannot be pinned".to_owned()),
@@ -186,7 +192,9 @@ mod tests {
 
     #[test]
     fn ring_buffers_are_rounded_as_libbpf_does() {
-        for (wanted, given) in [(0, 0), (1, 4096), (4096, 4096), (4097, 8192), (12288, 16384), (u32::MAX, u32::MAX)] {
+        for (wanted, given) in
+            [(0, 0), (1, 4096), (4096, 4096), (4097, 8192), (12288, 16384), (u32::MAX, u32::MAX)]
+        {
             assert_eq!(ring_size(wanted), given, "{wanted}");
         }
     }

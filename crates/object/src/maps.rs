@@ -175,9 +175,9 @@ impl Maps {
     }
 
     fn collect_defined(&mut self, btf: &Btf, section: &Section<'_>) -> Result<(), ObjectError> {
-        let datasec = btf
-            .find(Kind::Datasec, MAPS)
-            .ok_or_else(|| section.error(Problem::MapDefinition("BTF does not describe the section".to_owned())))?;
+        let datasec = btf.find(Kind::Datasec, MAPS).ok_or_else(|| {
+            section.error(Problem::MapDefinition("BTF does not describe the section".to_owned()))
+        })?;
         for v in datasec.variables() {
             let fail = |why| {
                 let name = btf.get(v.ty).map_or("", |t| t.name());
@@ -199,7 +199,12 @@ impl Maps {
 
     /// `struct_ops` maps (`init_struct_ops_maps`): the value is the structure as the object knows it, which only
     /// the kernel's BTF can turn into the kernel's; engines refuse the map type by name.
-    fn collect_struct_ops(&mut self, btf: &Btf, section: &Section<'_>, flags: u32) -> Result<(), ObjectError> {
+    fn collect_struct_ops(
+        &mut self,
+        btf: &Btf,
+        section: &Section<'_>,
+        flags: u32,
+    ) -> Result<(), ObjectError> {
         let Some(datasec) = btf.find(Kind::Datasec, section.name) else { return Ok(()) };
         for v in datasec.variables() {
             let name = btf.get(v.ty).map_or("", |t| t.name());
@@ -225,6 +230,7 @@ impl Maps {
                 max_entries: 1,
                 flags,
                 entries: vec![(vec![0; 4], bytes.to_vec())],
+                btf_value: ops.id,
                 ..MapSpec::default()
             });
         }
@@ -232,7 +238,13 @@ impl Maps {
     }
 
     /// What a reference of an instruction to a symbol means: `value` of the symbol, `addend` of the instruction.
-    pub fn reference(&self, elf: &Elf<'_>, section: usize, value: u64, addend: i32) -> Result<MapRef, String> {
+    pub fn reference(
+        &self,
+        elf: &Elf<'_>,
+        section: usize,
+        value: u64,
+        addend: i32,
+    ) -> Result<MapRef, String> {
         if let Some(&map) = self.data.get(&section) {
             return Ok(MapRef::Value(map));
         }
@@ -243,19 +255,19 @@ impl Maps {
                 .iter()
                 .position(|s| s.map_type == MapType::ARENA)
                 .map(MapRef::Value)
-                .ok_or_else(|| "refers to a variable in an arena, but the object has no arena map".to_owned());
+                .ok_or_else(|| {
+                    "refers to a variable in an arena, but the object has no arena map".to_owned()
+                });
         }
-        let offset = if self.legacy.contains(&section) {
-            value.wrapping_add_signed(i64::from(addend))
-        } else {
-            value
-        };
+        let offset =
+            if self.legacy.contains(&section) { value.wrapping_add_signed(i64::from(addend)) } else { value };
         if let Some(&map) = self.at.get(&(section, offset)) {
             return Ok(MapRef::Map(map));
         }
         Err(match name {
             MAPS => format!("no map starts at {offset:#x} of section `{MAPS}`"),
-            "" => "refers to no section; was a global variable left without initializer by an old clang?".to_owned(),
+            "" => "refers to no section; was a global variable left without initializer by an old clang?"
+                .to_owned(),
             _ => format!("refers to section `{name}`, which holds neither maps nor data of maps"),
         })
     }

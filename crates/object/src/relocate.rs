@@ -63,9 +63,9 @@ pub(crate) fn collect(
             // Code of a weak function that the static linker dropped belongs to no function.
             let Some(index) = functions.holding(section.index, insn) else { continue };
             let at = insn - functions.all[index].start;
-            let target = context.target(section, index, at, &r).map_err(|(name, problem)| {
-                section.error(problem).at(r.offset).symbol(&name)
-            })?;
+            let target = context
+                .target(section, index, at, &r)
+                .map_err(|(name, problem)| section.error(problem).at(r.offset).symbol(&name))?;
             all[index].insert(at, target);
         }
     }
@@ -87,11 +87,9 @@ impl Context<'_, '_> {
         at: usize,
         r: &Relocation,
     ) -> Result<Target, (String, Problem)> {
-        let symbol = self
-            .elf
-            .symbols
-            .get(r.symbol)
-            .ok_or_else(|| (String::new(), Problem::Relocation(format!("symbol {} is not there", r.symbol))))?;
+        let symbol = self.elf.symbols.get(r.symbol).ok_or_else(|| {
+            (String::new(), Problem::Relocation(format!("symbol {} is not there", r.symbol)))
+        })?;
         let name = self.elf.symbol_name(symbol).to_owned();
         self.classify(section, function, at, r, symbol).map_err(|problem| (name, problem))
     }
@@ -135,9 +133,9 @@ impl Context<'_, '_> {
             Ok(MapRef::Value(map)) => {
                 Ok(Target::MapValue { map, offset: insn.imm.wrapping_add(symbol.value as i32) })
             }
-            Err(text) if section.index == symbol.section => Err(Problem::Relocation(format!(
-                "{text}; functions whose address is taken must be in .text"
-            ))),
+            Err(text) if section.index == symbol.section => {
+                Err(Problem::Relocation(format!("{text}; functions whose address is taken must be in .text")))
+            }
             Err(text) => Err(Problem::Relocation(text)),
         }
     }
@@ -145,7 +143,9 @@ impl Context<'_, '_> {
     /// A call by symbol (then the immediate is −1) or by section and addend.
     fn call(&self, insn: Insn, symbol: &Symbol<'_>) -> Result<Target, Problem> {
         if insn.src != 1 {
-            return Err(Problem::Relocation("is at a call that is not to a function of the object".to_owned()));
+            return Err(Problem::Relocation(
+                "is at a call that is not to a function of the object".to_owned(),
+            ));
         }
         if self.functions.text != Some(symbol.section) {
             return Err(Problem::Relocation(

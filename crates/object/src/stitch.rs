@@ -103,7 +103,9 @@ impl<'a> Stitcher<'a> {
             .find(|&i| self.functions.is_subprog(i) && self.functions.all[i].name == name);
         match found.map(|i| (i, &self.functions.all[i])) {
             Some((i, f)) if f.global && !f.hidden => Ok(i),
-            Some(_) => Err(Problem::Relocation(format!("exception callback `{name}` must be global and visible"))),
+            Some(_) => {
+                Err(Problem::Relocation(format!("exception callback `{name}` must be global and visible")))
+            }
             None => Err(Problem::Relocation(format!("exception callback `{name}` is not there"))),
         }
         .map_err(|problem| ObjectError::from(problem).symbol(program))
@@ -194,7 +196,11 @@ impl<'a> Stitcher<'a> {
         })?;
         places.insert(index, place);
         program.insns.extend(&f.insns);
-        program.functions.push(Function { name: f.name.clone(), start: place, global: f.global && !f.hidden });
+        program.functions.push(Function {
+            name: f.name.clone(),
+            start: place,
+            global: f.global && !f.hidden,
+        });
         let main = place == 0;
         // Without records of the main function those of subprograms are left out; with them, all must have some.
         for (table, info) in
