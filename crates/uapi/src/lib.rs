@@ -9,6 +9,7 @@ mod bpf;
 pub mod context;
 mod errno;
 pub mod flags;
+pub mod helper;
 mod helper_id;
 pub mod limits;
 mod map_type;
