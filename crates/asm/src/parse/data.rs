@@ -33,6 +33,7 @@ pub(super) fn kind(name: &str) -> Option<Kind> {
 impl Parser<'_> {
     /// Opens a data section, or opens it again.
     pub(super) fn data_section(&mut self, name: &str, span: &Span) -> Parsed<()> {
+        self.end_compiler_section();
         if let Some(known) = self.file.symbols.get(name)
             && let Symbol::Map(index) = known.value
         {
@@ -134,7 +135,12 @@ impl Parser<'_> {
         if !to.is_power_of_two() {
             return error(Diagnostic::new(value.span, "an alignment is a power of two"));
         }
+        self.pad(map, to, &value.span)
+    }
+
+    /// Zeros up to a multiple.
+    pub(super) fn pad(&mut self, map: usize, to: usize, span: &Span) -> Parsed<()> {
         let len = self.data_len(map) as usize;
-        self.append(map, &vec![0; len.next_multiple_of(to) - len], &value.span)
+        self.append(map, &vec![0; len.next_multiple_of(to) - len], span)
     }
 }

@@ -42,7 +42,6 @@ const DIRECTIVES: &[(&[&str], Handler)] = &[
     (&[".inner_map"], |p, _| p.map(true)),
     (&[".entry"], |p, at| p.entry(at)),
     (&[".slot"], |p, at| p.slot(at)),
-    (&[".section"], |p, _| p.section()),
     (&[".rodata", ".data", ".bss"], |p, at| p.data_section(at.value, &at.span)),
     (&[".byte", ".1byte"], |p, at| p.integers(at, 1)),
     (&[".half", ".short", ".2byte"], |p, at| p.integers(at, 2)),
@@ -58,13 +57,19 @@ impl<'s> Parser<'s> {
     pub(super) fn directive(&mut self) -> Parsed<()> {
         let name = self.ident("a directive")?;
         let word = name.value;
+        if self.compiler_directive(&name)? {
+            return Ok(());
+        }
         if let Some((_, handler)) = DIRECTIVES.iter().find(|(names, _)| names.contains(&word)) {
             return handler(self, &name);
         }
         if word.starts_with(".rodata.") || word.starts_with(".data.") || word.starts_with(".bss.") {
             return self.data_section(word, &name.span);
         }
-        let known = DIRECTIVES.iter().flat_map(|(names, _)| names.iter().copied());
+        let known = DIRECTIVES
+            .iter()
+            .flat_map(|(names, _)| names.iter().copied())
+            .chain(super::gnu::KNOWN.iter().copied());
         error(
             Diagnostic::new(name.span, format!("unknown directive `{}`", clip(word)))
                 .label("expected a directive, an instruction or a label")
@@ -109,6 +114,7 @@ impl<'s> Parser<'s> {
         let spec = self.program_properties();
         // A program with a mistake in its properties is still the place of the code that follows.
         let kind = UnitKind::Program(spec.as_ref().cloned().unwrap_or_default());
+        self.end_compiler_section();
         self.begin_unit(Unit::new(name.value.to_owned(), name.span, kind))?;
         spec.map(|_| ())
     }
@@ -189,6 +195,7 @@ impl<'s> Parser<'s> {
                 }
             }
         }
+        self.end_compiler_section();
         self.begin_unit(Unit::new(name.value.to_owned(), name.span, UnitKind::Function { global }))
     }
 
@@ -295,27 +302,30 @@ impl<'s> Parser<'s> {
         self.place(span, draft)
     }
 
-    /// `.section NAME`: a data section by its name.
-    fn section(&mut self) -> Parsed<()> {
-        let name = self.name_or_string("`.rodata`, `.data` or `.bss`")?;
-        if super::data::kind(&name.value).is_none() {
-            return error(
-                Diagnostic::new(name.span, format!("`{}` is not a data section", clip(&name.value)))
-                    .label("expected `.rodata`, `.data` or `.bss`, perhaps with a suffix")
-                    .help("code starts with `.program NAME, SECTION` or `.func NAME`, maps with `.map`"),
-            );
-        }
-        self.data_section(&name.value, &name.span)
-    }
-
     /// The index of the data section that is open.
     pub(super) fn open_section(&self, at: &Spanned<&str>) -> Parsed<usize> {
         match self.place {
             Place::Data(map) => Ok(map),
-            Place::Start | Place::Code => error(
+            _ => error(
                 Diagnostic::new(at.span.clone(), format!("`{}` outside of a data section", at.value))
                     .label("expected after `.rodata`, `.data` or `.bss`"),
             ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gnu;
+    use super::DIRECTIVES;
+
+    /// `docs/assembly.md` tells every directive.
+    #[test]
+    fn every_directive_is_documented() {
+        let page = include_str!("../../../../docs/assembly.md");
+        for name in DIRECTIVES.iter().flat_map(|(names, _)| *names).chain(gnu::KNOWN) {
+            let told = page.contains(&format!("`{name}`")) || page.contains(&format!("`{name} "));
+            assert!(told, "`{name}` is not in docs/assembly.md");
         }
     }
 }

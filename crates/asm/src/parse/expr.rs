@@ -282,3 +282,74 @@ const SIMPLE_ESCAPES: &[(char, u8)] = &[
     ('"', b'"'),
     ('\'', b'\''),
 ];
+
+#[cfg(test)]
+mod tests {
+    use crate::{Options, assemble};
+
+    fn value(text: &str) -> Result<i64, String> {
+        let source = format!("r0 = {text} ll\nexit\n");
+        let object = assemble(&source, &Options::default()).map_err(|errors| errors.to_string())?;
+        let insns = &object.programs[0].insns;
+        Ok(i64::from(insns[1].imm) << 32 | i64::from(insns[0].imm as u32))
+    }
+
+    #[test]
+    fn operators_bind_as_in_c() {
+        for (text, expected) in [
+            ("1 + 2 * 3", 7),
+            ("(1 + 2) * 3", 9),
+            ("10 - 4 - 3", 3),
+            ("1 | 2 ^ 3 & 2", 1 | 2 ^ (3 & 2)),
+            ("1 << 4 + 1", 32),
+            ("-7 / 2", -3),
+            ("-7 % 4", -3),
+            ("~0", -1),
+            ("- -5", 5),
+            ("1 << 63", i64::MIN),
+            ("0xffffffffffffffff", -1),
+            ("-8 >> 1", -4),
+        ] {
+            assert_eq!(value(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_have_the_bases_of_c() {
+        for (text, expected) in
+            [("0x1F", 31), ("0b101", 5), ("017", 15), ("0o17", 15), ("1_000", 1000), ("5ULL", 5), ("0", 0)]
+        {
+            assert_eq!(value(text), Ok(expected), "{text}");
+        }
+        for text in ["0x", "08", "0b2", "1f", "12abc", "0xffffffffffffffffffffffffffffffffff"] {
+            assert!(value(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn characters_are_numbers() {
+        for (text, expected) in [
+            ("'a'", 97),
+            (r"'\n'", 10),
+            (r"'\''", 39),
+            (r"'\x41'", 65),
+            (r"'\101'", 65),
+            ("'é'", 233),
+            (r"'\0'", 0),
+        ] {
+            assert_eq!(value(text), Ok(expected), "{text}");
+        }
+        for text in ["''", "'ab'", r"'\q'", r"'\x'", r"'\777'"] {
+            assert!(value(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_value_is_an_error() {
+        for text in
+            ["1 / 0", "1 % 0", "1 << 128", "1 << -1", "1 << 64", "-(1 << 63) - 1", "unknown", "1 +", "(1"]
+        {
+            assert!(value(text).is_err(), "{text}");
+        }
+    }
+}

@@ -9,6 +9,7 @@ pub(crate) use call::helper;
 mod data;
 mod directive;
 mod expr;
+mod gnu;
 mod imm64;
 mod listing;
 mod map;
@@ -35,6 +36,10 @@ enum Place {
     Code,
     /// Into the data section that is the map with this index.
     Data(usize),
+    /// Into the `license` section of a compiler.
+    License,
+    /// Nowhere: a section that no load needs.
+    Skipped,
 }
 
 /// Reads a source.
@@ -50,6 +55,7 @@ pub(crate) fn parse(source: &str, options: &Options) -> (File, Diagnostics) {
         place: Place::Start,
         last_map: None,
         slots: 0,
+        declared: gnu::Declared::default(),
         in_listing: false,
         listed_wide: false,
     };
@@ -73,6 +79,7 @@ struct Parser<'s> {
     last_map: Option<usize>,
     /// Slots of all units.
     slots: usize,
+    declared: gnu::Declared<'s>,
     /// The source has lines of a kernel's listing, so it may have what a log says between them.
     in_listing: bool,
     /// The listing says that the statement is an `ld_imm64`, which the kernel writes without `ll`.
@@ -252,6 +259,10 @@ impl<'s> Parser<'s> {
                 Diagnostic::new(span, format!("`{name}` is a register"))
                     .label("expected the name of a label"),
             );
+        } else if matches!(self.place, Place::License | Place::Skipped)
+            || self.compiler_function(name, &span)?
+        {
+            // Nothing to define, or defined as a function.
         } else if let Place::Data(map) = self.place {
             let offset = self.data_len(map);
             self.define_symbol(name, span, Symbol::Data { map, offset })?;
@@ -290,6 +301,18 @@ impl<'s> Parser<'s> {
                     ..ProgramSpec::default()
                 };
                 self.begin_unit(Unit::new(self.options.name.clone(), at.clone(), UnitKind::Program(spec)))?;
+            }
+            Place::License | Place::Skipped => {
+                return error(
+                    Diagnostic::new(at.clone(), "code in a section that holds no code")
+                        .label("expected another section"),
+                );
+            }
+            Place::Code if self.file.units.is_empty() => {
+                return error(
+                    Diagnostic::new(at.clone(), "code before the first function")
+                        .label("expected a label that `.type NAME, @function` declares"),
+                );
             }
             Place::Code => {}
         }

@@ -142,13 +142,17 @@ impl Parser<'_> {
         {
             return Ok(draft);
         }
-        let source = if self.at_register() { Source::Reg } else { Source::Imm };
-        let row = row(Op::Alu(op, dst.width, source), &dst.span)?;
-        let draft = draft(row).dst(row, &dst)?;
-        match source {
-            Source::Reg => draft.src(row, &self.reg_of(dst.width)?),
-            Source::Imm => Ok(draft.imm(self.imm32()?)),
+        if !self.at_register() {
+            let row = row(Op::Alu(op, dst.width, Source::Imm), &dst.span)?;
+            return Ok(draft(row).dst(row, &dst)?.imm(self.imm32()?));
         }
+        let src = self.reg()?;
+        // LLVM writes `r1 = w2` for a 32-bit move whose result is used with 64 bits.
+        let zero_extends = op == AluOp::Mov && src.width == Width::W32;
+        let width = if zero_extends { Width::W32 } else { dst.width };
+        same_width(&src, width)?;
+        let row = row(Op::Alu(op, width, Source::Reg), &dst.span)?;
+        draft(row).dst(row, &dst)?.src(row, &src)
     }
 
     /// What may follow `reg =` besides a register or a number; `None` for those.

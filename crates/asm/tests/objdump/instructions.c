@@ -11,6 +11,7 @@ unsigned long long load_byte(void *, unsigned long long) __asm__("llvm.bpf.load.
 unsigned long long load_half(void *, unsigned long long) __asm__("llvm.bpf.load.half");
 unsigned long long load_word(void *, unsigned long long) __asm__("llvm.bpf.load.word");
 
+__attribute__((section("license"), used)) char _license[] = "Dual MIT/GPL";
 int counter = 3;
 const volatile u64 limit = 5;
 static void *(*lookup)(void *, const void *) = (void *)1;
