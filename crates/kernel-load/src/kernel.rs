@@ -9,7 +9,9 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use skep_isa::Insn;
-use skep_uapi::{Bpf, Errno, InfoRecords, MapCreate, MapType, ProgLoad, TestRun, TestRunResult, limits};
+use skep_uapi::{
+    Bpf, Errno, InfoRecords, MapCreate, MapType, ProgLoad, ProgType, TestRun, TestRunResult, limits,
+};
 
 use crate::probe::{self, Unavailable};
 use crate::sys;
@@ -33,23 +35,20 @@ pub struct KernelFd(Kind);
 #[derive(Debug)]
 enum Kind {
     Map(sys::Map),
-    Other(OwnedFd),
+    Program(OwnedFd, ProgType),
+    Btf(OwnedFd),
 }
 
 impl AsFd for KernelFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.0 {
             Kind::Map(map) => map.as_fd(),
-            Kind::Other(fd) => fd.as_fd(),
+            Kind::Program(fd, _) | Kind::Btf(fd) => fd.as_fd(),
         }
     }
 }
 
 impl KernelFd {
-    fn other(fd: OwnedFd) -> Self {
-        KernelFd(Kind::Other(fd))
-    }
-
     fn number(&self) -> u32 {
         sys::number(self.as_fd())
     }
@@ -58,7 +57,7 @@ impl KernelFd {
     fn map(&self) -> Result<&sys::Map, Errno> {
         match &self.0 {
             Kind::Map(map) => Ok(map),
-            Kind::Other(_) => Err(Errno::EINVAL),
+            Kind::Program(..) | Kind::Btf(_) => Err(Errno::EINVAL),
         }
     }
 }
@@ -259,7 +258,8 @@ impl Bpf for Kernel {
                 *log = log_text(&buffer);
                 answer
             })
-            .map(KernelFd::other)
+            .map(Kind::Btf)
+            .map(KernelFd)
     }
 
     fn prog_load(&self, attr: &ProgLoad<'_, KernelFd>, log: &mut String) -> Result<KernelFd, Errno> {
@@ -284,35 +284,42 @@ impl Bpf for Kernel {
             attach_prog_fd: attr.attach_prog.map_or(0, KernelFd::number),
             log_level: attr.log_level,
         };
-        prog_load(&call, log).map(KernelFd::other)
+        prog_load(&call, log).map(|fd| KernelFd(Kind::Program(fd, attr.prog_type)))
     }
 
     /// As the trait says. A packet may come back larger than it went in, and a second run to fetch the rest would
     /// change maps twice: so the kernel is given room for any growth, whatever `data_out_size` asks, unless that
-    /// is 0. Repeated runs that a signal interrupts start over.
+    /// is 0. Repeated runs that a signal interrupts start over. Programs of type `syscall` give their context back
+    /// as others do.
     fn prog_test_run(&self, prog: &KernelFd, run: &TestRun<'_>) -> Result<TestRunResult, Errno> {
         let data_in = run.data_in.unwrap_or_default();
-        let ctx_in = run.ctx_in.unwrap_or_default();
+        // The kernel refuses `ctx_out` for programs whose context it writes back into `ctx_in`.
+        let in_place = matches!(prog.0, Kind::Program(_, ProgType::SYSCALL));
+        let ctx_given = run.ctx_in.unwrap_or_default();
+        let mut ctx_in = ctx_given.to_vec();
         let room = |asked: usize, growth: usize| if asked == 0 { 0 } else { asked.max(growth) };
         let mut data_out = vec![0; room(run.data_out_size, data_in.len() + PACKET_GROWTH)];
-        let mut ctx_out = vec![0; room(run.ctx_out_size, ctx_in.len())];
+        let mut ctx_out = vec![0; if in_place { 0 } else { room(run.ctx_out_size, ctx_in.len()) }];
         let answer = loop {
             let answer = sys::prog_test_run(&mut sys::TestRunCall {
                 prog: prog.as_fd(),
                 data_in,
                 data_out: &mut data_out,
-                ctx_in,
+                ctx_in: &mut ctx_in,
                 ctx_out: &mut ctx_out,
                 repeat: run.repeat,
                 flags: run.flags,
             });
             match answer {
-                Err(Errno::EINTR) => {}
+                Err(Errno::EINTR) => ctx_in.copy_from_slice(ctx_given),
                 answer => break answer?,
             }
         };
         data_out.truncate(answer.data_size_out);
         ctx_out.truncate(answer.ctx_size_out);
+        if in_place && run.ctx_out_size != 0 {
+            ctx_out = ctx_in;
+        }
         Ok(TestRunResult { retval: answer.retval, duration_ns: answer.duration_ns, data_out, ctx_out })
     }
 }

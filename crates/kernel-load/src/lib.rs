@@ -17,4 +17,5 @@ pub use attach::{AttachError, AttachTargets};
 pub use kernel::{Kernel, KernelFd};
 pub use load::{Answer, Loaded, LoadedProgram, Unsupported, load_case, load_object};
 pub use probe::{Capability, Unavailable, has_vmlinux_btf, missing_capabilities, release};
+pub use sys::CpuPin;
 pub use verdict::{Stats, Verdict};

@@ -162,11 +162,7 @@ unsafe fn bpf<A: Attr>(command: Command, attr: &mut A) -> Result<i64, Errno> {
     // SAFETY: `attr` is live, exclusive and as large as told; the caller vouches for the pointers in it.
     let result =
         unsafe { libc::syscall(libc::SYS_bpf, command as i32, std::ptr::from_mut(attr), size_of::<A>()) };
-    if result < 0 {
-        Err(Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)))
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(last_error()) } else { Ok(result) }
 }
 
 /// As [`bpf`], for commands that answer with a new descriptor.
@@ -387,7 +383,8 @@ pub struct TestRunCall<'a> {
     pub prog: BorrowedFd<'a>,
     pub data_in: &'a [u8],
     pub data_out: &'a mut [u8],
-    pub ctx_in: &'a [u8],
+    /// Written as well: programs of type `syscall` get their context back where it came from.
+    pub ctx_in: &'a mut [u8],
     pub ctx_out: &'a mut [u8],
     pub repeat: u32,
     pub flags: u32,
@@ -414,14 +411,14 @@ pub fn prog_test_run(call: &mut TestRunCall<'_>) -> Result<TestRunAnswer, Errno>
         duration: 0,
         ctx_size_in: length(call.ctx_in)?,
         ctx_size_out: length(call.ctx_out)?,
-        ctx_in: address(call.ctx_in),
+        ctx_in: address_mut(call.ctx_in),
         ctx_out: address_mut(call.ctx_out),
         flags: call.flags,
         cpu: 0,
         batch_size: 0,
         pad: 0,
     };
-    // SAFETY: the four buffers are live with the lengths told.
+    // SAFETY: the four buffers are live with the lengths told; the kernel writes to all but `data_in`.
     unsafe { bpf(Command::ProgTestRun, &mut attr) }?;
     Ok(TestRunAnswer {
         retval: attr.retval,
@@ -437,4 +434,51 @@ pub fn page_size() -> u32 {
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     // The call fails only for names that the system does not know.
     u32::try_from(size).unwrap_or(4096)
+}
+
+/// Confines the calling thread to the lowest CPU that it may use, until the value is dropped.
+///
+/// Runs in a row then see the same CPU's values of per-cpu maps.
+#[derive(Debug)]
+pub struct CpuPin {
+    before: libc::cpu_set_t,
+    /// A thread's affinity is its own.
+    _not_send: std::marker::PhantomData<*const ()>,
+}
+
+impl CpuPin {
+    /// Pins the calling thread.
+    ///
+    /// # Errors
+    /// The errno of `sched_getaffinity` or `sched_setaffinity`.
+    pub fn new() -> Result<CpuPin, Errno> {
+        const SIZE: usize = size_of::<libc::cpu_set_t>();
+        // SAFETY: `cpu_set_t` is a bit mask, for which all zeroes is a value.
+        let mut before: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+        let mut one = before;
+        // SAFETY: the mask is live and as large as told; 0 is the calling thread.
+        check(unsafe { libc::sched_getaffinity(0, SIZE, &raw mut before) })?;
+        // SAFETY: every index is below the number of bits of a mask.
+        let first = (0..8 * SIZE).find(|&cpu| unsafe { libc::CPU_ISSET(cpu, &before) });
+        // SAFETY: as above.
+        unsafe { libc::CPU_SET(first.unwrap_or(0), &mut one) };
+        // SAFETY: as for `sched_getaffinity`.
+        check(unsafe { libc::sched_setaffinity(0, SIZE, &raw const one) })?;
+        Ok(CpuPin { before, _not_send: std::marker::PhantomData })
+    }
+}
+
+impl Drop for CpuPin {
+    fn drop(&mut self) {
+        // SAFETY: the mask is live and as large as told. A failure leaves the thread pinned, which harms nothing.
+        unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const self.before) };
+    }
+}
+
+fn last_error() -> Errno {
+    Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
+}
+
+fn check(result: libc::c_int) -> Result<(), Errno> {
+    if result < 0 { Err(last_error()) } else { Ok(()) }
 }
