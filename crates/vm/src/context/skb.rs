@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use skep_isa::Size;
-use skep_uapi::context::{SK_BUFF, SK_BUFF_TEST_RUN_IN, SK_BUFF_TEST_RUN_OUT};
+use skep_uapi::context::{SK_BUFF, SK_BUFF_TEST_RUN};
 use skep_uapi::limits::ETH_HLEN;
 
 use super::fields::{self, Fields};
@@ -26,7 +26,6 @@ const SKF_LL_OFF: i32 = -0x20_0000;
 
 /// `pkt_type` values of `linux/if_packet.h`.
 const PACKET_HOST: u64 = 0;
-const PACKET_BROADCAST: u64 = 1;
 const PACKET_MULTICAST: u64 = 2;
 const PACKET_OTHERHOST: u64 = 3;
 
@@ -53,7 +52,7 @@ impl SkBuff {
         let Some((mac, l3)) = data.split_first_chunk::<ETH_HLEN>() else {
             return Err(InputError::ShortPacket { len: data.len(), least: ETH_HLEN });
         };
-        let protocol = [mac[12], mac[13]];
+        let protocol = protocol(mac, l3);
         // The kernel refuses packets that end inside of the network header.
         let least = match protocol {
             [0x08, 0x00] => 20,
@@ -69,7 +68,6 @@ impl SkBuff {
         fields.set("pkt_type", pkt_type(mac));
         fields.set("protocol", u64::from(u16::from_le_bytes(protocol)));
         fields.set("ifindex", LOOPBACK);
-        fields.set("wire_len", u64::from(packet.len()));
         socket(&fields, protocol, l3);
         if let Some(ctx) = ctx {
             take_context(&fields, ctx, packet.len())?;
@@ -138,18 +136,29 @@ impl SkBuff {
     pub(super) fn leave(self, buffers: &mut Buffers) -> Output {
         let mut data_out = if self.l2 { Vec::new() } else { vec![0; ETH_HLEN] };
         data_out.extend(self.packet.to_vec());
-        let ctx_out = self.fields.copy_out(SK_BUFF_TEST_RUN_OUT);
+        let ctx_out = self.fields.copy_out(SK_BUFF_TEST_RUN);
         buffers.packet = Some(self.packet.into_area());
         buffers.ctx = Some(self.fields.into_area());
         Output { data_out, ctx_out }
     }
 }
 
-/// What `eth_type_trans` makes of the destination, the loopback device having the address 0.
+/// The protocol in network byte order as `eth_type_trans` finds it: a length instead of a type says IEEE 802.3,
+/// either raw (`ETH_P_802_3`) or with a logical link header (`ETH_P_802_2`).
+fn protocol(mac: &[u8; ETH_HLEN], l3: &[u8]) -> [u8; 2] {
+    const LEAST_TYPE: u16 = 0x0600;
+    let given = [mac[12], mac[13]];
+    match l3 {
+        _ if u16::from_be_bytes(given) >= LEAST_TYPE => given,
+        [0xff, 0xff, ..] => [0x00, 0x01],
+        _ => [0x00, 0x04],
+    }
+}
+
+/// What `eth_type_trans` makes of the destination. Address and broadcast address of the loopback device are 0.
 fn pkt_type(mac: &[u8; ETH_HLEN]) -> u64 {
     match &mac[..6] {
         [0, 0, 0, 0, 0, 0] => PACKET_HOST,
-        [0xff, 0xff, 0xff, 0xff, 0xff, 0xff] => PACKET_BROADCAST,
         [first, ..] if first & 1 != 0 => PACKET_MULTICAST,
         _ => PACKET_OTHERHOST,
     }
@@ -184,7 +193,7 @@ fn take_context(target: &Fields, ctx: &[u8], len: u32) -> Result<(), InputError>
     if rest.iter().any(|b| *b != 0) {
         return Err(InputError::ContextSize { given: ctx.len(), layout: layout.name, size: layout.size });
     }
-    if let Some(field) = fields::first_nonzero_outside(layout, known, SK_BUFF_TEST_RUN_IN) {
+    if let Some(field) = fields::first_nonzero_outside(layout, known, SK_BUFF_TEST_RUN) {
         return Err(InputError::Field {
             layout: layout.name,
             field,
@@ -192,7 +201,7 @@ fn take_context(target: &Fields, ctx: &[u8], len: u32) -> Result<(), InputError>
         });
     }
     let given = |name| fields::get(layout, known, name);
-    target.copy_in(SK_BUFF_TEST_RUN_IN, known);
+    target.copy_in(SK_BUFF_TEST_RUN, known);
     if given("ifindex") == 0 {
         target.set("ifindex", LOOPBACK);
     }

@@ -26,6 +26,7 @@ const MAX_META: u32 = 252;
 pub(crate) struct Xdp {
     pub(crate) packet: Packet,
     fields: Fields,
+    given: Given,
 }
 
 impl Xdp {
@@ -37,7 +38,7 @@ impl Xdp {
     ) -> Result<Xdp, InputError> {
         let given = match ctx {
             Some(bytes) => Given::parse(bytes, data.len())?,
-            None => Given { meta: 0, ingress_ifindex: LOOPBACK, rx_queue_index: 0 },
+            None => Given { meta: 0, ingress_ifindex: 0, rx_queue_index: 0 },
         };
         if data.len() < given.meta as usize + ETH_HLEN {
             return Err(InputError::ShortPacket { len: data.len(), least: given.meta as usize + ETH_HLEN });
@@ -47,9 +48,10 @@ impl Xdp {
         let area = buffers.packet.take().filter(|a| a.len() == headroom + data.len() as u32 + tailroom);
         let packet = Packet::new(area, memory, data, given.meta, headroom, tailroom)?.reserve(XDP_FRAME);
         let fields = Fields::new(buffers.ctx.take(), memory, &XDP_MD)?;
-        fields.set("ingress_ifindex", u64::from(given.ingress_ifindex));
+        let ingress = if given.ingress_ifindex == 0 { LOOPBACK } else { given.ingress_ifindex };
+        fields.set("ingress_ifindex", u64::from(ingress));
         fields.set("rx_queue_index", u64::from(given.rx_queue_index));
-        let xdp = Xdp { packet, fields };
+        let xdp = Xdp { packet, fields, given };
         xdp.sync();
         Ok(xdp)
     }
@@ -67,7 +69,10 @@ impl Xdp {
 
     pub(super) fn leave(self, buffers: &mut Buffers) -> Output {
         let data_out = self.packet.with_meta();
-        // As `xdp_convert_buff_to_md` has it: offsets from the start of the metadata.
+        // As `xdp_convert_buff_to_md` has it: offsets from the start of the metadata, the rest as it was given.
+        self.fields.set("ingress_ifindex", u64::from(self.given.ingress_ifindex));
+        self.fields.set("rx_queue_index", u64::from(self.given.rx_queue_index));
+        self.fields.set("egress_ifindex", 0);
         self.fields.set("data", u64::from(self.packet.meta_len()));
         self.fields.set("data_end", data_out.len() as u64);
         self.fields.set("data_meta", 0);
@@ -81,6 +86,7 @@ impl Xdp {
 /// What an `xdp_md` given by the user says.
 struct Given {
     meta: u32,
+    /// 0 for the loopback device.
     ingress_ifindex: u32,
     rx_queue_index: u32,
 }
@@ -117,7 +123,6 @@ impl Given {
         if ifindex == 0 && rx_queue_index != 0 {
             return wrong("rx_queue_index", "needs an ingress_ifindex");
         }
-        let ingress_ifindex = if ifindex == 0 { LOOPBACK } else { ifindex };
-        Ok(Given { meta, ingress_ifindex, rx_queue_index })
+        Ok(Given { meta, ingress_ifindex: ifindex, rx_queue_index })
     }
 }
