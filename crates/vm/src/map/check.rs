@@ -30,6 +30,9 @@ fn ensure(fine: bool, errno: Errno) -> Result<(), Refusal> {
 
 /// Says what the kernel would say to these attributes.
 pub(super) fn check(spec: &MapSpec) -> Result<(), Refusal> {
+    // `bpf_get_file_flag`
+    let closed = BPF_F_RDONLY | BPF_F_WRONLY;
+    ensure(spec.flags & closed != closed, Errno::EINVAL)?;
     match spec.map_type {
         MapType::ARRAY | MapType::PERCPU_ARRAY => array(spec)?,
         MapType::PERF_EVENT_ARRAY | MapType::PROG_ARRAY | MapType::ARRAY_OF_MAPS => {
@@ -124,7 +127,8 @@ fn queue(spec: &MapSpec) -> Result<(), Refusal> {
             && access_ok(spec.flags),
         Errno::EINVAL,
     )?;
-    ensure(u64::from(spec.value_size) <= KMALLOC_MAX_SIZE, Errno::E2BIG)
+    ensure(u64::from(spec.value_size) <= KMALLOC_MAX_SIZE, Errno::E2BIG)?;
+    ensure(spec.max_entries < u32::MAX / spec.value_size, Errno::E2BIG)
 }
 
 /// The checks of `ringbuf_map_alloc`.

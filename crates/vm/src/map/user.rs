@@ -32,8 +32,13 @@ impl Map {
     }
 
     /// `BPF_MAP_FREEZE`: user space may not write from now on.
-    pub fn freeze(&self) {
+    ///
+    /// # Errors
+    /// `EPERM` where it may not write before either.
+    pub fn freeze(&self) -> Result<(), Errno> {
+        self.may_write()?;
         self.frozen.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// `BPF_MAP_LOOKUP_ELEM` without flags, see [`Map::lookup_with`].
