@@ -62,6 +62,8 @@ pub struct Proto {
     pub by_target: bool,
     /// Where its callers attach.
     pub attach: Attach,
+    /// Its callers need not have the capability that others need.
+    exempt: bool,
     callers: ProgTypes,
     later: Option<(Release, ProgTypes)>,
 }
@@ -109,6 +111,10 @@ impl Proto {
 
     const fn by_target(self) -> Proto {
         Proto { by_target: true, ..self }
+    }
+
+    const fn exempt(self) -> Proto {
+        Proto { exempt: true, ..self }
     }
 
     const fn by<const N: usize>(self, types: [ProgTypes; N]) -> Proto {
@@ -161,6 +167,7 @@ const fn proto<const N: usize>(ret: RetType, given: [ArgType; N]) -> Proto {
         allow_fastcall: false,
         by_target: false,
         attach: Attach::Any,
+        exempt: false,
         callers: ProgTypes::union([]),
         later: None,
     }
@@ -175,8 +182,7 @@ pub struct Helper {
     pub name: &'static str,
     /// Release that first had it.
     pub since: Release,
-    /// Capability that its callers need in Linux 6.18.
-    pub cap: Cap,
+    cap: Cap,
     /// The packet may have moved afterwards: pointers into it are void (`bpf_helper_changes_pkt_data`).
     pub changes_packet: bool,
     /// Prototypes; for a program, the first that allows it.
@@ -189,6 +195,13 @@ impl Helper {
     #[must_use]
     pub fn proto(&self, prog_type: ProgType, attach_type: AttachType) -> Option<&'static Proto> {
         self.protos.iter().find(|proto| proto.allows(prog_type, attach_type))
+    }
+
+    /// Capability that programs with this prototype need in Linux 6.18; without it the kernel says that their
+    /// type cannot use the helper.
+    #[must_use]
+    pub const fn cap(&self, proto: &Proto) -> Cap {
+        if proto.exempt { Cap::None } else { self.cap }
     }
 }
 

@@ -98,6 +98,13 @@ pub(super) const CONNECT_INET: &[AttachType] =
 pub(super) const SETSOCKOPT: &[AttachType] = &[AttachType::CGROUP_SETSOCKOPT];
 /// Security hooks by cgroup.
 pub(super) const LSM_CGROUP: &[AttachType] = &[AttachType::LSM_CGROUP];
+/// Probes on many functions at once, and those that frame a call.
+pub(super) const MULTI: &[AttachType] = &[
+    AttachType::TRACE_KPROBE_MULTI,
+    AttachType::TRACE_KPROBE_SESSION,
+    AttachType::TRACE_UPROBE_MULTI,
+    AttachType::TRACE_UPROBE_SESSION,
+];
 /// Iterators.
 pub(super) const ITER: &[AttachType] = &[AttachType::TRACE_ITER];
 /// Programs that run from a trampoline (`bpf_prog_has_trampoline`).

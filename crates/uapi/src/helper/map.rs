@@ -132,7 +132,7 @@ rows! {
         proto(RET_INTEGER, [PTR_TO_TIMER]).gpl_only().by([ALL]),
     ];
     181 loop, 5, 17, Cap::Bpf => [
-        proto(RET_INTEGER, [SCALAR, PTR_TO_FUNC, PTR_TO_STACK_OR_NULL, ANYTHING]).by([ALL]),
+        proto(RET_INTEGER, [ANYTHING, PTR_TO_FUNC, PTR_TO_STACK_OR_NULL, ANYTHING]).by([ALL]),
     ];
     194 kptr_xchg, 5, 19, Cap::Bpf => [
         proto(RET_PTR_TO_BTF_ID_OR_NULL, [KPTR_XCHG_DEST, PTR_TO_BTF_ID_OR_NULL.with(OBJ_RELEASE)]).by([ALL]),

@@ -207,24 +207,34 @@ rows! {
         proto(RET_INTEGER, [PTR_TO_BTF_ID_SOCK_COMMON, ANYTHING]).by([CGROUP_SKB]),
     ];
     136 skc_to_tcp6_sock, 5, 9, Cap::Perfmon => [
+        proto(RET_PTR_TO_BTF_ID_OR_NULL.of("tcp6_sock"), [PTR_TO_BTF_ID_SOCK_COMMON]).by([SK_BASE]),
         proto(RET_PTR_TO_BTF_ID_OR_NULL.of("tcp6_sock"), [PTR_TO_BTF_ID_SOCK_COMMON])
-            .by([SK_BASE, TRACING, LSM, SYSCALL]),
+            .by([TRACING, LSM, SYSCALL])
+            .exempt(),
     ];
     137 skc_to_tcp_sock, 5, 9, Cap::Perfmon => [
+        proto(RET_PTR_TO_BTF_ID_OR_NULL.of("tcp_sock"), [PTR_TO_BTF_ID_SOCK_COMMON]).by([SK_BASE]),
         proto(RET_PTR_TO_BTF_ID_OR_NULL.of("tcp_sock"), [PTR_TO_BTF_ID_SOCK_COMMON])
-            .by([SK_BASE, TRACING, LSM, SYSCALL]),
+            .by([TRACING, LSM, SYSCALL])
+            .exempt(),
     ];
     138 skc_to_tcp_timewait_sock, 5, 9, Cap::Perfmon => [
+        proto(RET_PTR_TO_BTF_ID_OR_NULL.of("tcp_timewait_sock"), [PTR_TO_BTF_ID_SOCK_COMMON]).by([SK_BASE]),
         proto(RET_PTR_TO_BTF_ID_OR_NULL.of("tcp_timewait_sock"), [PTR_TO_BTF_ID_SOCK_COMMON])
-            .by([SK_BASE, TRACING, LSM, SYSCALL]),
+            .by([TRACING, LSM, SYSCALL])
+            .exempt(),
     ];
     139 skc_to_tcp_request_sock, 5, 9, Cap::Perfmon => [
+        proto(RET_PTR_TO_BTF_ID_OR_NULL.of("tcp_request_sock"), [PTR_TO_BTF_ID_SOCK_COMMON]).by([SK_BASE]),
         proto(RET_PTR_TO_BTF_ID_OR_NULL.of("tcp_request_sock"), [PTR_TO_BTF_ID_SOCK_COMMON])
-            .by([SK_BASE, TRACING, LSM, SYSCALL]),
+            .by([TRACING, LSM, SYSCALL])
+            .exempt(),
     ];
     140 skc_to_udp6_sock, 5, 9, Cap::Perfmon => [
+        proto(RET_PTR_TO_BTF_ID_OR_NULL.of("udp6_sock"), [PTR_TO_BTF_ID_SOCK_COMMON]).by([SK_BASE]),
         proto(RET_PTR_TO_BTF_ID_OR_NULL.of("udp6_sock"), [PTR_TO_BTF_ID_SOCK_COMMON])
-            .by([SK_BASE, TRACING, LSM, SYSCALL]),
+            .by([TRACING, LSM, SYSCALL])
+            .exempt(),
     ];
     142 load_hdr_opt, 5, 10, Cap::None => [
         proto(RET_INTEGER, [PTR_TO_CTX, PTR_TO_MEM.with(MEM_WRITE), CONST_SIZE, ANYTHING]).by([SOCK_OPS]),
@@ -239,8 +249,10 @@ rows! {
         proto(RET_PTR_TO_BTF_ID_OR_NULL.of("socket"), [PTR_TO_BTF_ID.of("file")]).by([TRACING, LSM, SYSCALL]),
     ];
     178 skc_to_unix_sock, 5, 16, Cap::Perfmon => [
+        proto(RET_PTR_TO_BTF_ID_OR_NULL.of("unix_sock"), [PTR_TO_BTF_ID_SOCK_COMMON]).by([SK_BASE]),
         proto(RET_PTR_TO_BTF_ID_OR_NULL.of("unix_sock"), [PTR_TO_BTF_ID_SOCK_COMMON])
-            .by([SK_BASE, TRACING, LSM, SYSCALL]),
+            .by([TRACING, LSM, SYSCALL])
+            .exempt(),
     ];
     186 get_retval, 5, 18, Cap::None => [
         proto(RET_INTEGER, []).by([CGROUP_CURRENT, CGROUP_SKB, SOCK_OPS]).not_at(NO_RETVAL),
@@ -251,8 +263,10 @@ rows! {
         proto(RET_INTEGER, [ANYTHING]).by([LSM]).at(LSM_CGROUP),
     ];
     196 skc_to_mptcp_sock, 5, 19, Cap::Perfmon => [
+        proto(RET_PTR_TO_BTF_ID_OR_NULL.of("mptcp_sock"), [PTR_TO_SOCK_COMMON]).by([SK_BASE]),
         proto(RET_PTR_TO_BTF_ID_OR_NULL.of("mptcp_sock"), [PTR_TO_SOCK_COMMON])
-            .by([SK_BASE, TRACING, LSM, SYSCALL]),
+            .by([TRACING, LSM, SYSCALL])
+            .exempt(),
     ];
     204 tcp_raw_gen_syncookie_ipv4, 6, 0, Cap::None => [
         proto(RET_INTEGER, [PTR_TO_FIXED_SIZE_MEM.sized(20), PTR_TO_MEM, CONST_SIZE_OR_ZERO])

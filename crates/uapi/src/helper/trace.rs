@@ -232,8 +232,8 @@ rows! {
         proto(RET_INTEGER, [ANYTHING]).might_sleep().by([SYSCALL]),
     ];
     173 get_func_ip, 5, 15, Cap::None => [
-        proto(RET_INTEGER, [PTR_TO_CTX]).by([KPROBE]),
-        proto(RET_INTEGER, [PTR_TO_CTX]).gpl_only().by_except([TRACE], [KPROBE]),
+        proto(RET_INTEGER, [PTR_TO_CTX]).by([KPROBE]).at(MULTI),
+        proto(RET_INTEGER, [PTR_TO_CTX]).gpl_only().by([TRACE]),
     ];
     174 get_attach_cookie, 5, 15, Cap::None => [
         proto(RET_INTEGER, [PTR_TO_CTX]).by([RAW_TP, KPROBE, TRACEPOINT, PERF_EVENT, LSM]),

@@ -49,8 +49,6 @@ pub enum Arg {
     PtrToCtx,
     /// `ARG_ANYTHING`: any initialized value.
     Anything,
-    /// `ARG_SCALAR`: a number, not a pointer.
-    Scalar,
     /// `ARG_PTR_TO_SPIN_LOCK`: a `bpf_spin_lock`.
     PtrToSpinLock,
     /// `ARG_PTR_TO_SOCK_COMMON`: a socket of any kind.
@@ -202,7 +200,6 @@ types! { ArgType, Arg:
     PTR_TO_CTX = PtrToCtx;
     PTR_TO_CTX_OR_NULL = PtrToCtx, PTR_MAYBE_NULL;
     ANYTHING = Anything;
-    SCALAR = Scalar;
     PTR_TO_SPIN_LOCK = PtrToSpinLock;
     PTR_TO_SOCK_COMMON = PtrToSockCommon;
     PTR_TO_SOCKET_OR_NULL = PtrToSocket, PTR_MAYBE_NULL;
