@@ -156,6 +156,6 @@ impl<'m> Exec<'m> {
     /// [`TrapKind::Budget`] or [`TrapKind::Stopped`].
     pub(crate) fn spend(&mut self, n: i64) -> Result<(), Trap> {
         self.fuel -= n;
-        if self.fuel < 0 { Ok(self.refuel()?) } else { Ok(()) }
+        if self.fuel <= 0 { Ok(self.refuel()?) } else { Ok(()) }
     }
 }

@@ -67,7 +67,7 @@ impl<'m> Exec<'m> {
                 self.fuel -= (pc + 1 - line) as i64;
                 pc = $target;
                 line = pc;
-                if self.fuel < 0 {
+                if self.fuel <= 0 {
                     if let Err(kind) = self.refuel() {
                         *at = pc;
                         return Err(kind.into());
