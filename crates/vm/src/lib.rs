@@ -11,11 +11,10 @@
 //!   input out in guest memory that it allocates (`GuestMemory::alloc` gives an `Area`, which frees itself and is
 //!   read and written by offset; `Buffers` keeps areas from run to run) and gives `r1` and `r2`.
 //!   `Context::packet_load` answers `LD_ABS` and `LD_IND`. `Context::leave` reads back what comes out.
-//! * **A helper** (`helper/`) is a function `fn(&mut Exec, [u64; 5]) -> Result<u64, Trap>` in the dispatch
-//!   table: arguments are `r1` to `r5`, the result is `r0`. `Err` ends the run: for what a verified program could
-//!   not do, not for what the kernel answers with an error number. `exec.memory()` reads and writes guest
-//!   memory as the program may (`read_bytes`, `write_bytes`, `read`, `write`, `atomic`; a refusal converts to a
-//!   `Trap` by `?`), `exec.map(r)` is the map of an argument, `exec.context` the context, `exec.cpu` the CPU,
+//! * **A helper** (`helper/`) is a function `fn(&mut Exec, [Arg; 5]) -> Answer` with a row in the dispatch table:
+//!   arguments are `r1` to `r5`, the result is `r0`. An `Arg` reads and writes guest memory as the program may and
+//!   finds maps and functions; a bad one ends the run with a trap that names helper and argument. `Err` of an
+//!   error number is what the program gets, negative. `exec.context` is the context, `exec.cpu` the CPU,
 //!   `exec.machine.config().environment` the world. `exec.call(function, args)` calls back into the program;
 //!   `exec.spend(n)` pays for loops that a helper runs itself.
 //! * **Objects**: each area that a program sees is named (`ObjectKind`), which is what `checked` mode confines
@@ -36,6 +35,7 @@ mod trap;
 pub use config::Config;
 pub use context::{Input, InputError};
 pub use environment::{Clock, Environment};
+pub use helper::TraceOutput;
 pub use machine::{InsnProblem, Machine, MachineError, StopHandle};
 pub use map::{Map, PerfRecord};
 pub use thread::{Outcome, RunError, Thread};

@@ -14,6 +14,7 @@ use skep_program::{MapSpec, Object, Slot};
 use skep_uapi::{Errno, MapType};
 
 use crate::Config;
+use crate::helper;
 use crate::interp::Program;
 use crate::map::{Map, MapContext, Ringbuf};
 use crate::memory::{GuestMemory, HANDLES, HEAP};
@@ -164,6 +165,7 @@ pub struct Machine {
     maps: boxcar::Vec<Map>,
     programs: boxcar::Vec<Program>,
     functions: boxcar::Vec<Function>,
+    helpers: helper::State,
     stop: Arc<AtomicBool>,
 }
 
@@ -184,6 +186,7 @@ impl Machine {
     pub fn new(object: &Object, config: Config) -> Result<Machine, MachineError> {
         let memory = GuestMemory::new(config.memory_limit, config.checked).map_err(MachineError::Memory)?;
         let machine = Machine {
+            helpers: helper::State::new(&config.environment),
             config,
             memory,
             maps: boxcar::Vec::new(),
@@ -303,6 +306,11 @@ impl Machine {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What helpers keep from call to call.
+    pub(crate) fn helper_state(&self) -> &helper::State {
+        &self.helpers
     }
 
     pub(crate) fn stopped(&self) -> bool {

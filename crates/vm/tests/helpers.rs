@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{machine, machine_with, r0, run, run_on, trap};
+use common::{machine, machine_with, r0, run_on, trap};
 use skep_uapi::Errno;
 use skep_vm::{Clock, Config, Environment, Input, TrapKind};
 
@@ -30,9 +30,9 @@ fn on_stack(text: &str) -> (String, usize) {
 
 #[test]
 fn traps_name_helper_and_argument() {
-    let map = ".map m array key=4 value=8 max_entries=4\n";
+    let map = ".map m, array, key=4, value=8, max_entries=4\n";
     let (kind, at) =
-        trap(&format!("{map}.program p\nr1 = map[m] ll\nr2 = 8\ncall bpf_map_lookup_elem\nexit"));
+        trap(&format!("{map}.program p, socket\nr1 = map[m] ll\nr2 = 8\ncall bpf_map_lookup_elem\nexit"));
     assert_eq!(at, 3);
     assert_eq!(kind.to_string(), "bpf_map_lookup_elem, argument 2: bad read of 4 bytes at 0x8: null pointer");
     let (kind, _) = trap("r1 = 7\nr2 = r10\ncall bpf_map_lookup_elem\nexit");
@@ -47,8 +47,8 @@ fn traps_name_helper_and_argument() {
 
 #[test]
 fn queues_push_pop_and_peek() {
-    let source = ".map q queue key=0 value=8 max_entries=2
-        .program p
+    let source = ".map q, queue, key=0, value=8, max_entries=2
+        .program p, socket
         *(u64 *)(r10 - 8) = 5
         r1 = map[q] ll
         r2 = r10
@@ -117,10 +117,10 @@ fn loop_counts_rounds_and_stops_early() {
 
 #[test]
 fn every_element_is_visited() {
-    for (kind, extra) in [("array", 0), ("hash", 0)] {
+    for kind in ["array", "hash"] {
         let source = format!(
-            ".map m {kind} key=4 value=8 max_entries=4
-            .program p
+            ".map m, {kind}, key=4, value=8, max_entries=4
+            .program p, socket
             *(u32 *)(r10 - 4) = 1
             *(u64 *)(r10 - 16) = 40
             r1 = map[m] ll
@@ -152,14 +152,14 @@ fn every_element_is_visited() {
             exit"
         );
         let visited = if kind == "array" { 4 } else { 1 };
-        assert_eq!(r0(&source), visited * 1000 + 40 + extra, "{kind}");
+        assert_eq!(r0(&source), visited * 1000 + 40, "{kind}");
     }
 }
 
 #[test]
 fn per_cpu_values_of_other_cpus() {
-    let source = ".map m percpu_array key=4 value=8 max_entries=1
-        .program p
+    let source = ".map m, percpu_array, key=4, value=8, max_entries=1
+        .program p, socket
         *(u32 *)(r10 - 4) = 0
         r6 = 0
         r1 = map[m] ll
@@ -220,7 +220,7 @@ fn world_is_what_the_test_says() {
     assert_eq!(call("get_prandom_u32"), call("get_prandom_u32"), "seeded");
     assert!(u32::try_from(call("get_prandom_u32")).is_ok());
     let comm = "r1 = r10\nr1 += -16\nr2 = 16\ncall bpf_get_current_comm\nr0 = *(u64 *)(r10 - 8)\nexit";
-    assert_eq!(run(comm).to_le_bytes(), *b"long-na\0");
+    assert_eq!(run(comm).to_le_bytes(), *b"-long-n\0");
     let cut = "r1 = r10\nr1 += -8\nr2 = 4\ncall bpf_get_current_comm\nr0 = *(u32 *)(r10 - 8)\nexit";
     assert_eq!((run(cut) as u32).to_le_bytes(), *b"a-r\0");
 }
@@ -228,7 +228,8 @@ fn world_is_what_the_test_says() {
 #[test]
 fn host_clocks_go_forward() {
     let source = "call bpf_ktime_get_ns\nr6 = r0\ncall bpf_ktime_get_ns\nr0 -= r6\nexit";
-    assert!(r0(source) < 60_000_000_000);
+    let outcome = run_on(&machine(source), Input::Mem(&[]));
+    assert!(outcome.trap.is_none() && outcome.r0 < 60_000_000_000);
 }
 
 #[test]
@@ -389,8 +390,8 @@ fn probed_strings_always_end() {
 
 #[test]
 fn ring_buffers_take_records() {
-    let source = ".map r ringbuf max_entries=4096
-        .program p
+    let source = ".map r, ringbuf, max_entries=4096
+        .program p, socket
         *(u64 *)(r10 - 8) = 42
         r1 = map[r] ll
         r2 = r10
@@ -432,8 +433,8 @@ fn ring_buffers_take_records() {
 fn perf_records_come_out() {
     let source = |flags: &str| {
         format!(
-            ".map e perf_event_array key=4 value=4 max_entries=4
-            .program p
+            ".map e, perf_event_array, key=4, value=4, max_entries=4
+            .program p, socket
             *(u64 *)(r10 - 8) = 42
             r2 = map[e] ll
             r3 = {flags} ll
@@ -461,5 +462,5 @@ fn locks_are_taken_once() {
     let twice = machine_with(&format!("{start}{lock}{lock}exit"), config);
     let trap = run_on(&twice, Input::Mem(&[])).trap.expect("a trap");
     assert_eq!(trap.kind, TrapKind::Budget);
-    let _ = run("r0 = 0\nexit");
+   
 }

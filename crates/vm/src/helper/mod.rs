@@ -1,9 +1,30 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Helper functions: which there are, and what they do.
+//! Helper functions: which there are, and what they do. One row of [`HELPERS`] for each, one file for each
+//! family; `docs/helpers.md` is made from the table.
+//!
+//! What a helper gives is what the kernel gives (Linux 6.18), error numbers included. What a verified program
+//! could not do, such as a bad pointer, ends the run with a trap that names the helper and the argument. Which
+//! program types may call a helper is the verifier's to say, not asked here.
 
+mod arg;
+#[cfg(test)]
+mod docs;
+mod format;
+mod iterate;
+mod lock;
 mod map;
+mod perf;
+mod print;
+mod probe;
+mod ringbuf;
+mod state;
+mod string;
+mod world;
 
 use skep_uapi::HelperId;
+
+pub(crate) use state::State;
+pub use state::TraceOutput;
 
 use crate::interp::Exec;
 use crate::trap::Trap;
@@ -11,14 +32,93 @@ use crate::trap::Trap;
 /// A helper: takes `r1` to `r5`, gives `r0`.
 pub(crate) type Helper = fn(&mut Exec<'_>, [u64; 5]) -> Result<u64, Trap>;
 
-/// The dispatch table. `bpf_tail_call` is not here: the interpreter does it.
-const HELPERS: &[(HelperId, Helper)] = &[
-    (HelperId::MAP_LOOKUP_ELEM, map::lookup_elem),
-    (HelperId::MAP_UPDATE_ELEM, map::update_elem),
-    (HelperId::MAP_DELETE_ELEM, map::delete_elem),
+/// What there is to know of a helper.
+struct Row {
+    id: HelperId,
+    call: Helper,
+    /// The result comes from [`crate::Environment`].
+    environment: bool,
+    /// How it differs from the kernel's; empty where it does not.
+    note: &'static str,
+}
+
+impl Row {
+    const fn environment(self) -> Row {
+        Row { environment: true, ..self }
+    }
+
+    const fn note(self, note: &'static str) -> Row {
+        Row { note, ..self }
+    }
+}
+
+/// The row of a helper: its name in [`HelperId`] and its function.
+macro_rules! row {
+    ($name:ident, $body:path) => {
+        Row {
+            id: HelperId::$name,
+            call: |exec, regs| arg::call(HelperId::$name, $body, exec, regs),
+            environment: false,
+            note: "",
+        }
+    };
+}
+
+/// The dispatch table, by number. `bpf_tail_call` is not here: the interpreter does it.
+const HELPERS: &[Row] = &[
+    row!(MAP_LOOKUP_ELEM, map::lookup_elem),
+    row!(MAP_UPDATE_ELEM, map::update_elem),
+    row!(MAP_DELETE_ELEM, map::delete_elem),
+    row!(PROBE_READ, probe::read).note("reads guest memory only"),
+    row!(KTIME_GET_NS, world::ktime_get_ns).environment(),
+    row!(TRACE_PRINTK, print::trace_printk)
+        .note("`Machine::take_trace` has the text; pointers are printed as they are"),
+    row!(GET_PRANDOM_U32, world::get_prandom_u32).environment(),
+    row!(GET_SMP_PROCESSOR_ID, world::get_smp_processor_id).note("`Thread::on_cpu`"),
+    row!(GET_CURRENT_PID_TGID, world::get_current_pid_tgid).environment(),
+    row!(GET_CURRENT_UID_GID, world::get_current_uid_gid).environment(),
+    row!(GET_CURRENT_COMM, world::get_current_comm).environment(),
+    row!(PERF_EVENT_OUTPUT, perf::event_output),
+    row!(GET_CURRENT_TASK, world::get_current_task).note("a null pointer: there is no task structure"),
+    row!(GET_NUMA_NODE_ID, world::get_numa_node_id).environment(),
+    row!(PROBE_READ_STR, probe::read_str).note("reads guest memory only"),
+    row!(GET_CURRENT_CGROUP_ID, world::get_current_cgroup_id).environment(),
+    row!(MAP_PUSH_ELEM, map::push_elem),
+    row!(MAP_POP_ELEM, map::pop_elem),
+    row!(MAP_PEEK_ELEM, map::peek_elem),
+    row!(SPIN_LOCK, lock::spin_lock),
+    row!(SPIN_UNLOCK, lock::spin_unlock),
+    row!(STRTOL, string::strtol),
+    row!(STRTOUL, string::strtoul),
+    row!(PROBE_READ_USER, probe::read).note("reads guest memory only"),
+    row!(PROBE_READ_KERNEL, probe::read).note("reads guest memory only"),
+    row!(PROBE_READ_USER_STR, probe::read_str).note("reads guest memory only"),
+    row!(PROBE_READ_KERNEL_STR, probe::read_str).note("reads guest memory only"),
+    row!(JIFFIES64, world::jiffies64).environment(),
+    row!(GET_NETNS_COOKIE, world::get_netns_cookie).environment(),
+    row!(GET_CURRENT_ANCESTOR_CGROUP_ID, world::get_current_ancestor_cgroup_id).environment(),
+    row!(KTIME_GET_BOOT_NS, world::ktime_get_boot_ns).environment(),
+    row!(RINGBUF_OUTPUT, ringbuf::output),
+    row!(RINGBUF_RESERVE, ringbuf::reserve),
+    row!(RINGBUF_SUBMIT, ringbuf::submit),
+    row!(RINGBUF_DISCARD, ringbuf::discard),
+    row!(RINGBUF_QUERY, ringbuf::query),
+    row!(COPY_FROM_USER, probe::read).note("reads guest memory only"),
+    row!(KTIME_GET_COARSE_NS, world::ktime_get_coarse_ns).environment(),
+    row!(FOR_EACH_MAP_ELEM, iterate::for_each_map_elem),
+    row!(SNPRINTF, print::snprintf).note("pointers are printed as they are"),
+    row!(TRACE_VPRINTK, print::trace_vprintk).note("as `bpf_trace_printk`"),
+    row!(LOOP, iterate::bpf_loop),
+    row!(STRNCMP, string::strncmp),
+    row!(MAP_LOOKUP_PERCPU_ELEM, map::lookup_percpu_elem),
+    row!(KTIME_GET_TAI_NS, world::ktime_get_tai_ns).environment(),
 ];
+
+fn row(id: HelperId) -> Option<&'static Row> {
+    HELPERS.binary_search_by_key(&id, |row| row.id).ok().map(|at| &HELPERS[at])
+}
 
 /// The helper of a number.
 pub(crate) fn find(id: HelperId) -> Option<Helper> {
-    HELPERS.iter().find(|(known, _)| *known == id).map(|&(_, helper)| helper)
+    row(id).map(|row| row.call)
 }

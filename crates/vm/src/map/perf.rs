@@ -45,15 +45,21 @@ impl PerfEvents {
         Ok(std::mem::replace(slot, open))
     }
 
+    /// Whether a slot has a consumer.
+    ///
+    /// # Errors
+    /// `E2BIG` where there is no such slot, `ENOENT` where it has no consumer.
+    pub(crate) fn check_open(&self, slot: u32) -> Result<(), Errno> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(slot as usize).copied();
+        if open.ok_or(Errno::E2BIG)? { Ok(()) } else { Err(Errno::ENOENT) }
+    }
+
     /// Writes a record for a CPU's consumer.
     ///
     /// # Errors
-    /// `E2BIG` where there is no such slot, `ENOENT` where it has no consumer, `ENOSPC` when the record is lost.
+    /// Those of [`PerfEvents::check_open`], and `ENOSPC` when the record is lost.
     pub(crate) fn output(&self, cpu: u32, data: &[u8]) -> Result<(), Errno> {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(cpu as usize).copied();
-        if !open.ok_or(Errno::E2BIG)? {
-            return Err(Errno::ENOENT);
-        }
+        self.check_open(cpu)?;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let cost = size_of::<PerfRecord>() + data.len();
         if state.bytes + cost > CAPACITY {

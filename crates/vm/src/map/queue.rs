@@ -25,7 +25,7 @@ impl Queue {
     }
 
     /// `queue_stack_map_push_elem`: with `BPF_EXIST` the oldest value of a full map makes room.
-    pub(super) fn push(&self, value: &[u8], flags: u64) -> Result<(), Errno> {
+    pub(crate) fn push(&self, value: &[u8], flags: u64) -> Result<(), Errno> {
         if flags & BPF_NOEXIST != 0 || flags > BPF_EXIST {
             return Err(Errno::EINVAL);
         }
@@ -41,14 +41,14 @@ impl Queue {
     }
 
     /// The next value, left in place.
-    pub(super) fn peek(&self) -> Result<Vec<u8>, Errno> {
+    pub(crate) fn peek(&self) -> Result<Vec<u8>, Errno> {
         let values = self.values();
         let value = if self.stack { values.back() } else { values.front() };
         value.map(|v| v.to_vec()).ok_or(Errno::ENOENT)
     }
 
     /// The next value, taken out.
-    pub(super) fn pop(&self) -> Result<Vec<u8>, Errno> {
+    pub(crate) fn pop(&self) -> Result<Vec<u8>, Errno> {
         let mut values = self.values();
         let value = if self.stack { values.pop_back() } else { values.pop_front() };
         value.map(Vec::from).ok_or(Errno::ENOENT)
