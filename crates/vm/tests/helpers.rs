@@ -462,5 +462,4 @@ fn locks_are_taken_once() {
     let twice = machine_with(&format!("{start}{lock}{lock}exit"), config);
     let trap = run_on(&twice, Input::Mem(&[])).trap.expect("a trap");
     assert_eq!(trap.kind, TrapKind::Budget);
-   
 }
