@@ -51,7 +51,7 @@ fn for_each_clang(name: &str, mut check: impl FnMut(u32, &str, &str) -> usize) {
     let object = folder.join("instructions.o").to_string_lossy().into_owned();
     let mut checked = 0;
     for clang in VERSIONS {
-        for cpu in ["-mcpu=v1", "-mcpu=v2", "-mcpu=v3", "-mcpu=v4"] {
+        for cpu in ["-mcpu=v1", "-mcpu=v3", "-mcpu=v4"] {
             let args = ["-target", "bpf", "-O2", cpu, "-c", SOURCE, "-o", &object];
             if run(&format!("clang-{clang}"), &args).is_some() {
                 checked += check(*clang, cpu, &object);

@@ -100,7 +100,6 @@ pub(super) fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.')
         && !is_register(text)
-        && !super::LOG_HEADINGS.contains(&text)
 }
 
 fn is_register(text: &str) -> bool {

@@ -24,9 +24,6 @@ use skep_isa::{Imm64, Insn};
 
 pub use listing::{DisasmOptions, Targets, disassemble, disassemble_object};
 
-/// Lines of a verifier's log that look like labels, so that no label of a listing may be called so.
-pub(crate) const LOG_HEADINGS: &[&str] = &["caller", "callee"];
-
 /// A way to write instructions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Style {

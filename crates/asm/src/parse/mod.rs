@@ -17,7 +17,7 @@ mod mnemonic;
 mod operand;
 mod pseudo_c;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Span};
 use crate::file::{Draft, File, Placed, ProgramSpec, Spanned, Symbol, Unit, UnitKind};
@@ -56,13 +56,15 @@ pub(crate) fn parse(source: &str, options: &Options) -> (File, Diagnostics) {
         last_map: None,
         slots: 0,
         declared: gnu::Declared::default(),
-        in_listing: false,
+        in_log: false,
+        waiting: BTreeMap::new(),
         listed_wide: false,
     };
-    parser.in_listing = parser.has_listed_line();
+    parser.in_log = parser.is_log();
     while parser.peek() != Token::End && !parser.diagnostics.is_full() {
         parser.line();
     }
+    parser.end_listing();
     (parser.file, parser.diagnostics)
 }
 
@@ -80,8 +82,10 @@ struct Parser<'s> {
     /// Slots of all units.
     slots: usize,
     declared: gnu::Declared<'s>,
-    /// The source has lines of a kernel's listing, so it may have what a log says between them.
-    in_listing: bool,
+    /// The source is a verifier log.
+    in_log: bool,
+    /// Instructions of a listing that others must come before.
+    waiting: BTreeMap<usize, Placed>,
     /// The listing says that the statement is an `ld_imm64`, which the kernel writes without `ll`.
     listed_wide: bool,
 }
@@ -214,7 +218,7 @@ impl<'s> Parser<'s> {
     }
 
     fn statement(&mut self) -> Parsed<()> {
-        if self.skip_log_chatter() {
+        if self.skip_commentary() {
             return Ok(());
         }
         let listed = self.listing_prefix()?;
@@ -228,14 +232,11 @@ impl<'s> Parser<'s> {
             Token::Define => self.define(),
             Token::Ident if self.text().starts_with('.') && self.text().len() > 1 => self.directive(),
             _ => {
+                if let Some(listed) = listed {
+                    return self.listed_instruction(&listed);
+                }
                 let start = self.span().start;
-                let draft = match listed {
-                    Some(listed) => match self.listed_instruction(&listed)? {
-                        Some(draft) => draft,
-                        None => return Ok(()),
-                    },
-                    None => self.instruction()?,
-                };
+                let draft = self.instruction()?;
                 self.place(start..self.last_end(), draft)
             }
         }
@@ -321,6 +322,7 @@ impl<'s> Parser<'s> {
     }
 
     fn begin_unit(&mut self, unit: Unit) -> Parsed<()> {
+        self.end_listing();
         let symbol = Symbol::Unit(self.file.units.len());
         self.define_symbol(&unit.name.clone(), unit.span.clone(), symbol)?;
         self.file.units.push(unit);
