@@ -27,9 +27,11 @@ mod maps;
 mod relocate;
 mod section_type;
 mod stitch;
+mod write;
 
 pub use error::{ObjectError, Place, Problem, WriteError};
 pub use load::load;
+pub use write::write;
 
 /// Whether the bytes start as an ELF file does.
 #[must_use]
