@@ -175,12 +175,28 @@ pub(super) const ATOMIC_OPS: [AtomicOp; 10] = [
     AtomicOp::Cmpxchg,
 ];
 
+/// A register number. That there are 16, of which instructions name 11, lets the dispatch loop index its
+/// registers without a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+#[rustfmt::skip]
+pub(crate) enum Reg { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, R11, R12, R13, R14, R15 }
+
+impl Reg {
+    /// The register of a number, of which the low 4 bits count.
+    pub(super) fn new(number: u8) -> Reg {
+        use Reg::*;
+        const ALL: [Reg; 16] = [R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, R11, R12, R13, R14, R15];
+        ALL[usize::from(number & 15)]
+    }
+}
+
 /// One pre-decoded instruction.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Insn {
     pub(crate) code: Code,
-    pub(crate) dst: u8,
-    pub(crate) src: u8,
+    pub(crate) dst: Reg,
+    pub(crate) src: Reg,
     /// Displacement of an access, or the index of a jump's target.
     pub(crate) off: i32,
     /// Operand, sign-extended to 64 bits.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use skep_isa::{CallKind, Decoded, Imm64, Op, Size, decode};
 use skep_uapi::{AttachType, HelperId, ProgType};
 
-use super::code::{ATOMIC_OPS, Code, Insn};
+use super::code::{ATOMIC_OPS, Code, Insn, Reg};
 use crate::helper::{self, Helper};
 use crate::machine::{InsnProblem, MachineError, Resolver};
 
@@ -60,7 +60,7 @@ impl Program {
         for (at, insn) in &decoded {
             insns.push(builder.insn(*at, insn).map_err(|problem| fail(*at, problem))?);
         }
-        insns.push(Insn { code: Code::End, dst: 0, src: 0, off: 0, imm: 0 });
+        insns.push(Insn { code: Code::End, dst: Reg::R0, src: Reg::R0, off: 0, imm: 0 });
         let mut slots: Vec<u32> = decoded.iter().map(|&(at, _)| at as u32).collect();
         slots.push(source.insns.len() as u32 - 1);
         Ok(Program {
@@ -93,8 +93,8 @@ impl Builder<'_> {
         let raw = insn.insn;
         let mut out = Insn {
             code: Code::Exit,
-            dst: raw.dst,
-            src: raw.src,
+            dst: Reg::new(raw.dst),
+            src: Reg::new(raw.src),
             off: i32::from(raw.off),
             imm: insn.imm64() as u64,
         };

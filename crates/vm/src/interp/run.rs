@@ -12,7 +12,7 @@ use super::{Exec, Frame};
 use crate::memory::{GuestMemory, Scalar};
 use crate::trap::{Trap, TrapKind};
 
-/// Registers; the loop masks the numbers, which are at most 10.
+/// Registers; the last five are never named.
 type Regs = [u64; 16];
 
 #[inline(always)]
@@ -84,9 +84,9 @@ impl<'m> Exec<'m> {
                 size { $($size:ident $int:ident $ldx:ident $ldsx:ident $st:ident $stx:ident;)* }
             ) => {
                 loop {
-                    let $insn = insns[pc];
-                    let $dst = usize::from($insn.dst & 15);
-                    let $src = usize::from($insn.src & 15);
+                    let $insn: &'m Insn = &insns[pc];
+                    let $dst = $insn.dst as usize;
+                    let $src = $insn.src as usize;
                     match $insn.code {
                         $(
                             Code::$ak64 => regs[$dst] = eval::alu64(AluOp::$alu, regs[$dst], $insn.imm),
@@ -295,10 +295,10 @@ impl<'m> Exec<'m> {
 }
 
 #[inline(never)]
-fn atomic(memory: &GuestMemory, insn: Insn, regs: &mut Regs) -> Result<(), TrapKind> {
+fn atomic(memory: &GuestMemory, insn: &Insn, regs: &mut Regs) -> Result<(), TrapKind> {
     let width = if insn.code == Code::Atomic64 { Width::W64 } else { Width::W32 };
     let op = ATOMIC_OPS[insn.imm as usize % ATOMIC_OPS.len()];
-    let (dst, src) = (usize::from(insn.dst & 15), usize::from(insn.src & 15));
+    let (dst, src) = (insn.dst as usize, insn.src as usize);
     let addr = regs[dst].wrapping_add_signed(i64::from(insn.off));
     let old = memory.atomic(op, width, addr, regs[src], regs[0]).map_err(|fault| fault.trap(addr))?;
     if op == skep_isa::AtomicOp::Cmpxchg {
