@@ -12,6 +12,7 @@ pub mod flags;
 pub mod helper;
 mod helper_id;
 pub mod limits;
+pub mod map_rules;
 mod map_type;
 mod names;
 mod prog_type;

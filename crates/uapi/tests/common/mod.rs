@@ -104,15 +104,17 @@ pub struct Map {
     pub extra: u64,
 }
 
-/// Creates a map.
+/// Creates a map; one of maps that comes without an inner one is given a descriptor that nobody has.
 pub fn map_create(map: &Map) -> Result<Fd, i32> {
+    let of_maps = matches!(map.map_type, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS);
+    let no_inner = if of_maps { u32::MAX } else { 0 };
     let attr = Attr::new()
         .u32(0, map.map_type.0)
         .u32(4, map.key_size)
         .u32(8, map.value_size)
         .u32(12, map.max_entries)
         .u32(16, map.flags)
-        .u32(20, map.inner.unwrap_or(0))
+        .u32(20, map.inner.unwrap_or(no_inner))
         .u64(64, map.extra);
     bpf(BPF_MAP_CREATE, &attr)
 }
