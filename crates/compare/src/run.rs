@@ -6,7 +6,7 @@
 use skep_program::load::LoadError;
 use skep_program::{MapSpec, Object};
 use skep_uapi::{Bpf, Errno, MapType, TestRun, TestRunResult};
-use skep_vm::{Config, Input, Machine, MachineError, Outcome, RunError, Thread};
+use skep_vm::{Config, Input, Machine, MachineError, Outcome, RunError, Thread, Trap, TrapKind};
 
 use crate::contents;
 use crate::environment::dependent_helpers;
@@ -96,6 +96,9 @@ pub enum CompareError {
         /// What is unsupported.
         why: String,
     },
+    /// It calls something that is not implemented here.
+    #[error("here: {0}")]
+    NotImplemented(Trap),
     /// The other side has no test run for programs of this type.
     #[error("there: BPF_PROG_TEST_RUN does not take programs of type {0}")]
     NoTestRun(skep_uapi::ProgType),
@@ -124,7 +127,7 @@ pub fn compare_runs<B: Bpf>(
         if there == Err(Errno::ENOTSUPP) {
             return Err(CompareError::NoTestRun(object.programs[index].prog_type));
         }
-        let here = run_here(&mut thread, index, input);
+        let here = run_here(&mut thread, index, input)?;
         compare_run(number, input, here, there, &mut report);
     }
     for (at, spec) in object.maps.iter().enumerate() {
@@ -133,8 +136,21 @@ pub fn compare_runs<B: Bpf>(
     Ok(report)
 }
 
-fn run_here(thread: &mut Thread<'_>, index: usize, input: &RunInput) -> Result<Outcome, RunError> {
-    thread.run(index, input.ours())
+/// One run here. What is missing in `skep_vm` is no difference between the two sides.
+fn run_here(
+    thread: &mut Thread<'_>,
+    index: usize,
+    input: &RunInput,
+) -> Result<Result<Outcome, RunError>, CompareError> {
+    let outcome = thread.run(index, input.ours());
+    match &outcome {
+        Ok(Outcome { trap: Some(trap), .. })
+            if matches!(trap.kind, TrapKind::UnsupportedHelper(_) | TrapKind::UnsupportedKfunc(_)) =>
+        {
+            Err(CompareError::NotImplemented(trap.clone()))
+        }
+        _ => Ok(outcome),
+    }
 }
 
 fn compare_run(

@@ -3,7 +3,7 @@
 //! Without privilege each test says `SKIP` and why.
 
 use skep_asm::{Options, assemble};
-use skep_compare::{CompareError, Packets, Report, RunInput, compare_with_kernel};
+use skep_compare::{CompareError, Packets, Report, RunInput, What, compare_with_kernel};
 use skep_kernel_load::Kernel;
 use skep_program::Object;
 
@@ -204,4 +204,56 @@ fn programs_without_test_runs_say_so() {
     let bad = object(".program bad, xdp\nexit\n");
     let error = compare_with_kernel(&kernel, &bad, "bad", &[]).expect_err("refused");
     assert_eq!(error.to_string(), "there: program `bad` is refused: EACCES (permission denied): R0 !read_ok");
+}
+#[test]
+fn what_differs_is_reported_and_labelled() {
+    let source = r#"
+.license "GPL"
+.map numbers, array, key=4, value=8, max_entries=1
+.program dice, xdp
+    call bpf_ktime_get_ns
+    r6 = r0
+    *(u32 *)(r10 - 4) = 0
+    r1 = map[numbers]
+    r2 = r10
+    r2 += -4
+    call bpf_map_lookup_elem
+    if r0 == 0 goto out
+    *(u64 *)(r0 + 0) = r6
+out:
+    r0 = r6
+    exit
+"#;
+    let Some(report) = compare(source, "dice", 2) else { return };
+    assert_eq!(report.environment, ["ktime_get_ns"]);
+    let whats: Vec<&What> = report.differences.iter().map(|d| &d.what).collect();
+    assert!(
+        matches!(whats[..], [What::R0 { input: 0 }, What::R0 { input: 1 }, What::MapElement { .. }]),
+        "{report}"
+    );
+    let text = report.to_string();
+    assert!(text.starts_with("program `dice`: 2 runs: 3 differences\ninput 0: r0:\n  ours: "), "{text}");
+    assert!(text.contains("note: it calls ktime_get_ns, which depend"), "{text}");
+    let json = serde_json::to_value(&report).expect("plain data");
+    assert_eq!(json["differences"][2]["what"], "map_element");
+    assert_eq!(json["differences"][2]["key"], "00000000");
+}
+
+#[test]
+fn queues_are_compared_at_their_head() {
+    let source = r#"
+.license "GPL"
+.map lengths, queue, value=4, max_entries=10
+.program remember, tc
+    r1 = *(u32 *)(r1 + 0)
+    *(u32 *)(r10 - 4) = r1
+    r1 = map[lengths]
+    r2 = r10
+    r2 += -4
+    r3 = 2
+    call bpf_map_push_elem
+    exit
+"#;
+    let Some(report) = compare(source, "remember", 100) else { return };
+    assert!(report.is_equal() && report.skipped.len() == 1, "{report}");
 }

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `skep_vm` against real kernels on the programs of case files: against results of `BPF_PROG_TEST_RUN` recorded
+//! there, and against the running kernel on generated packets, maps included.
+//!
+//! Case files are not part of the repository. `SKEP_CASES` names the directory with `*.jsonl` or `*.jsonl.xz`;
+//! without it the checks are skipped, and say so. What `skep_vm` does not do yet (kernel functions, some helpers
+//! and map types) is counted by name; a different result fails, unless [`EXPLAINED`] has it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use skep_compare::{CompareError, Packets, RunInput, compare_with_kernel};
+use skep_kernel_load::Kernel;
+use skep_program::{Case, Object};
+use skep_uapi::ProgType;
+use skep_vm::{Config, Environment, Input, Machine, Outcome, TrapKind};
+
+const RELEASE: &str = "6.18";
+
+/// Packet that the recording gave to programs where a case names none.
+const NO_DATA: [u8; 64] = [0; 64];
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(dir)
+        .unwrap_or_else(|e| panic!("{}: {e}", dir.display()))
+        .filter_map(|entry| entry.ok().map(|e| e.path()))
+        .filter(|p| p.to_string_lossy().ends_with(".jsonl") || p.to_string_lossy().ends_with(".jsonl.xz"))
+        .collect();
+    files.sort();
+    files
+}
+
+fn text(file: &Path) -> String {
+    let bytes = if file.extension().is_some_and(|e| e == "xz") {
+        Command::new("xz").arg("-dc").arg(file).output().expect("xz runs").stdout
+    } else {
+        std::fs::read(file).expect("readable")
+    };
+    String::from_utf8(bytes).expect("UTF-8")
+}
+
+/// Results hold addresses, or what an uninitialized stack happens to hold.
+const ADDRESS: &str = "the result depends on addresses";
+/// `struct bpf_map` is the kernel's; here a map pointer leads nowhere.
+const KERNEL_STRUCT: &str = "it reads a structure of the kernel";
+/// The recording's maps had contents, or programs in their slots, that the case file does not have.
+const UNRECORDED: &str = "the contents of its map were not recorded";
+/// Illegal instructions are refused here before a run, even where the kernel removes them as dead code.
+const DEAD_CODE: &str = "an illegal instruction that is never reached";
+
+/// Cases that differ for a reason, by name; checked both ways.
+const EXPLAINED: &[(&str, &str)] = &[
+    ("test22_x_pkt_ptr_3", ADDRESS),
+    ("direct packet access: test22 (x += pkt_ptr, 3)", ADDRESS),
+    ("packet_write_for_lwt_xmit", ADDRESS),
+    ("direct packet write for LWT_XMIT", ADDRESS),
+    ("state_equality_check_way_2", ADDRESS),
+    ("pointer/scalar confusion in state equality check (way 2)", ADDRESS),
+    ("check_corrupted_spill_fill_msb", ADDRESS),
+    ("check corrupted spill/fill, MSB", ADDRESS),
+    ("unpriv_return_pointer", ADDRESS),
+    ("unpriv: return pointer", ADDRESS),
+    ("uninitialized stack2", ADDRESS),
+    ("ptr_read_ops_field_accepted", KERNEL_STRUCT),
+    ("bpf_map_ptr: read ops field accepted", KERNEL_STRUCT),
+    ("bpf_map_ptr: read non-existent field rejected", KERNEL_STRUCT),
+    ("call_within_bounds_prog_once", UNRECORDED),
+    ("call_within_bounds_prog_loop", UNRECORDED),
+    ("_0_key_2_first_branch", UNRECORDED),
+    ("_0_key_2_second_branch", UNRECORDED),
+    ("_32bit_index_to_tail_call", UNRECORDED),
+    ("runtime/jit: tail_call within bounds, prog once", UNRECORDED),
+    ("runtime/jit: tail_call within bounds, prog loop", UNRECORDED),
+    ("runtime/jit: tail_call within bounds, key 0 / key 2, first branch", UNRECORDED),
+    ("runtime/jit: tail_call within bounds, key 0 / key 2, second branch", UNRECORDED),
+    ("runtime/jit: pass > 32bit index to tail_call", UNRECORDED),
+    ("sanitation: alu with different scalars 1", UNRECORDED),
+    ("map access: unknown scalar += value_ptr, 3", UNRECORDED),
+    ("map access: value_ptr += unknown scalar, 2", UNRECORDED),
+    ("lookup_and_null_branch_prediction", DEAD_CODE),
+    ("map lookup and null branch prediction", DEAD_CODE),
+];
+
+fn explained(case: &Case) -> Option<&'static str> {
+    EXPLAINED.iter().find(|(name, _)| *name == case.program.name).map(|(_, why)| *why)
+}
+
+/// How a recorded run compares.
+enum Answer {
+    Equal,
+    /// Not run here, for this reason.
+    Skipped(String),
+    Different(String),
+}
+
+/// What a trap says that something is missing here, by name; `None` where the trap itself is the finding.
+fn missing(kind: &TrapKind) -> Option<String> {
+    match kind {
+        TrapKind::UnsupportedHelper(name) => Some(format!("helper {name}")),
+        TrapKind::UnsupportedKfunc(_) => Some("kernel function".to_owned()),
+        _ => None,
+    }
+}
+
+fn run(case: &Case, recorded: &Value) -> Answer {
+    let program = &case.program;
+    if let Some(requirement) = program.requirements.first() {
+        let kind = requirement.to_string();
+        return Answer::Skipped(format!("needs {}", kind.split('`').next().unwrap_or_default().trim()));
+    }
+    let hex_field = |value: &Value| value.as_str().map(|text| hex::decode(text).expect("hex"));
+    let data = hex_field(&recorded["data_in"]).unwrap_or(NO_DATA.to_vec());
+    let got = &recorded["got"];
+    let config = Config { environment: Environment::reproducible(), cpus: 2, ..Config::default() };
+    let machine = match Machine::new(&Object::single(program.clone()), config) {
+        Ok(machine) => machine,
+        Err(skep_vm::MachineError::UnsupportedMap { map_type, .. }) => {
+            return Answer::Skipped(format!("map type {map_type}"));
+        }
+        Err(error) => return Answer::Different(error.to_string()),
+    };
+    let mut thread = machine.thread().expect("room for a stack");
+    let input = match program.prog_type {
+        ProgType::SYSCALL => Input::Context(&[]),
+        _ => Input::Packet { data: &data, ctx: None },
+    };
+    let outcome = match thread.run(0, input) {
+        Ok(outcome) => outcome,
+        Err(error) => return Answer::Different(error.to_string()),
+    };
+    if let Outcome { trap: Some(trap), .. } = &outcome {
+        return match missing(&trap.kind) {
+            Some(what) => Answer::Skipped(what),
+            None => Answer::Different(trap.to_string()),
+        };
+    }
+    let theirs = got["retval"].as_u64().expect("a result");
+    if u64::from(outcome.r0 as u32) != theirs {
+        return Answer::Different(format!("r0 is {:#x}, the kernel's {theirs:#x}", outcome.r0));
+    }
+    match hex_field(&got["data_out"]) {
+        Some(out) if out != outcome.data_out => Answer::Different(format!(
+            "packet is {}, the kernel's {}",
+            hex::encode(&outcome.data_out),
+            hex::encode(out)
+        )),
+        _ => Answer::Equal,
+    }
+}
+
+/// Recorded runs of one line that gave a result: the case and the recordings.
+fn recorded(line: &str) -> Option<(Case, Vec<Value>)> {
+    let value: Value = serde_json::from_str(line).expect("JSON");
+    let runs = value["truth"][RELEASE]["runs"].as_array()?;
+    let runs: Vec<Value> = runs.iter().filter(|r| r["got"]["errno"] == 0).cloned().collect();
+    (!runs.is_empty()).then(|| (Case::parse(line, 0).expect("a case"), runs))
+}
+
+#[test]
+fn recorded_kernel_runs() {
+    let Some(dir) = std::env::var_os("SKEP_CASES") else {
+        eprintln!("SKIP: SKEP_CASES names no directory with recorded cases");
+        return;
+    };
+    let mut tally = Tally::default();
+    for file in files(Path::new(&dir)) {
+        for (case, runs) in text(&file).lines().filter_map(recorded) {
+            for run_recorded in &runs {
+                tally.count(&case, run(&case, run_recorded));
+            }
+        }
+    }
+    tally.finish("recorded runs");
+}
+
+/// What the answers come to.
+#[derive(Default)]
+struct Tally {
+    equal: usize,
+    skipped: BTreeMap<String, usize>,
+    wrong: Vec<String>,
+}
+
+impl Tally {
+    fn count(&mut self, case: &Case, answer: Answer) {
+        match (answer, explained(case)) {
+            (Answer::Equal, None) => self.equal += 1,
+            (Answer::Skipped(why), _) => *self.skipped.entry(why).or_default() += 1,
+            (Answer::Different(_), Some(why)) => *self.skipped.entry(why.to_owned()).or_default() += 1,
+            (Answer::Different(what), None) => {
+                self.wrong.push(format!("{} ({}): {what}", case.id, case.program.name));
+            }
+            (Answer::Equal, Some(_)) => {
+                self.wrong.push(format!("{} ({}): explained, and equal", case.id, case.program.name));
+            }
+        }
+    }
+
+    fn finish(self, what: &str) {
+        println!("{} {what} are equal", self.equal);
+        for (why, count) in &self.skipped {
+            println!("SKIP: {count} {what}: {why}");
+        }
+        assert!(self.equal > 0, "nothing was compared");
+        assert!(self.wrong.is_empty(), "{} differ:\n{}", self.wrong.len(), self.wrong.join("\n"));
+    }
+}
+
+/// Packets that each program of the case files gets on the running kernel.
+const PACKETS: usize = 12;
+
+/// Cases whose results here and on the running kernel differ for a reason, by name. Not checked both ways: what
+/// depends on addresses may be equal by chance.
+fn on_this_kernel(kernel: &Kernel, case: &Case, inputs: &[RunInput]) -> Answer {
+    let object = Object::single(case.program.clone());
+    match compare_with_kernel(kernel, &object, &case.program.name, inputs) {
+        Ok(report) if report.is_equal() => Answer::Equal,
+        Ok(report) if !report.environment.is_empty() => {
+            Answer::Skipped(format!("different, and calls {}", report.environment.join(", ")))
+        }
+        Ok(report) => Answer::Different(report.to_string()),
+        Err(CompareError::Machine(skep_vm::MachineError::UnsupportedMap { map_type, .. })) => {
+            Answer::Skipped(format!("map type {map_type}"))
+        }
+        Err(CompareError::NotImplemented(trap)) => {
+            Answer::Skipped(missing(&trap.kind).unwrap_or_else(|| trap.to_string()))
+        }
+        Err(CompareError::Rejected { .. }) => Answer::Skipped("refused by this kernel".to_owned()),
+        Err(CompareError::Load(error)) => Answer::Skipped(error.to_string()),
+        Err(CompareError::Unsupported { .. }) => Answer::Skipped("unsupported requirement".to_owned()),
+        Err(CompareError::NoTestRun(prog_type)) => Answer::Skipped(format!("no test run for {prog_type}")),
+        Err(error) => Answer::Different(error.to_string()),
+    }
+}
+
+#[test]
+fn case_programs_on_this_kernel() {
+    let Some(dir) = std::env::var_os("SKEP_CASES") else {
+        eprintln!("SKIP: SKEP_CASES names no directory with recorded cases");
+        return;
+    };
+    let kernel = match Kernel::open() {
+        Ok(kernel) => kernel,
+        Err(why) => return eprintln!("SKIP: {why}"),
+    };
+    let inputs: Vec<RunInput> = Packets::new(5).take(PACKETS).map(RunInput::packet).collect();
+    let mut tally = Tally::default();
+    for file in files(Path::new(&dir)) {
+        for line in text(&file).lines() {
+            let value: Value = serde_json::from_str(line).expect("JSON");
+            if value["truth"][RELEASE]["verdict"] != "accept" {
+                continue;
+            }
+            let case = Case::parse(line, 0).expect("a case");
+            if case.caps == "full" {
+                tally.count(&case, on_this_kernel(&kernel, &case, &inputs));
+            }
+        }
+    }
+    tally.finish("programs");
+}
