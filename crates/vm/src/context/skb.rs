@@ -33,12 +33,18 @@ const PACKET_OTHERHOST: u64 = 3;
 pub(crate) struct SkBuff {
     pub(crate) packet: Packet,
     pub(crate) fields: Fields,
-    /// Whether the packet starts at its Ethernet header.
-    pub(crate) l2: bool,
+    /// Whether the packet started at its Ethernet header.
+    l2: bool,
     /// The Ethernet header that is not part of the packet of a program without link layer.
     mac: [u8; ETH_HLEN],
     /// Bytes from the start of the packet to the network header.
     pub(crate) network: i32,
+    /// Bytes from the start of the packet to its link-layer header.
+    pub(crate) link: i32,
+    /// Wrapped in an outer header by `bpf_skb_adjust_room`.
+    pub(crate) encapsulation: bool,
+    /// Checksums that were checked already, less one; `None` where nobody looked (`CHECKSUM_NONE`).
+    pub(crate) csum_level: Option<u8>,
 }
 
 impl SkBuff {
@@ -72,8 +78,9 @@ impl SkBuff {
         if let Some(ctx) = ctx {
             take_context(&fields, ctx, packet.len())?;
         }
-        let network = if l2 { ETH_HLEN as i32 } else { 0 };
-        let skb = SkBuff { packet, fields, l2, mac: *mac, network };
+        let (link, network) = if l2 { (0, ETH_HLEN as i32) } else { (-(ETH_HLEN as i32), 0) };
+        let (encapsulation, csum_level) = (false, None);
+        let skb = SkBuff { packet, fields, l2, mac: *mac, network, link, encapsulation, csum_level };
         skb.sync();
         Ok(skb)
     }
@@ -86,7 +93,7 @@ impl SkBuff {
         self.fields.set("data_meta", u64::from(self.packet.meta_addr()));
     }
 
-    pub(super) fn addr(&self) -> u64 {
+    pub(crate) fn addr(&self) -> u64 {
         self.fields.addr()
     }
 
@@ -106,16 +113,11 @@ impl SkBuff {
                     self.packet.read(inside, &mut one)?;
                     one[0]
                 }
-                Err(_) if self.l2 => return None,
+                Err(_) if self.link >= 0 => return None,
                 Err(_) => *self.mac.get(usize::try_from(at + ETH_HLEN as i64).ok()?)?,
             };
         }
         Some(())
-    }
-
-    /// Bytes from the start of the packet to its link-layer header: 0 or negative.
-    pub(crate) fn link_layer(&self) -> i32 {
-        if self.l2 { 0 } else { -(ETH_HLEN as i32) }
     }
 
     /// `LD_ABS` and `LD_IND`: a load at an offset, in host order; negative offsets count from the network or
@@ -124,7 +126,7 @@ impl SkBuff {
         let (base, offset) = match offset {
             0.. => (0, offset),
             SKF_NET_OFF..0 => (self.network, offset - SKF_NET_OFF),
-            SKF_LL_OFF..SKF_NET_OFF => (self.link_layer(), offset - SKF_LL_OFF),
+            SKF_LL_OFF..SKF_NET_OFF => (self.link, offset - SKF_LL_OFF),
             _ => return None,
         };
         let mut bytes = [0; 8];

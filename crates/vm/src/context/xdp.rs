@@ -63,7 +63,7 @@ impl Xdp {
         self.fields.set("data_meta", u64::from(self.packet.meta_addr()));
     }
 
-    pub(super) fn addr(&self) -> u64 {
+    pub(crate) fn addr(&self) -> u64 {
         self.fields.addr()
     }
 
