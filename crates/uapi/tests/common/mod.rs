@@ -169,31 +169,89 @@ pub fn with_cap_bpf<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-/// Ids of the kernel's BTF types of some kinds, by kind and name.
-pub fn kernel_btf() -> Option<HashMap<(u32, String), u32>> {
-    let btf = std::fs::read("/sys/kernel/btf/vmlinux").ok()?;
-    let word = |at: usize| Some(u32::from_le_bytes(btf.get(at..at + 4)?.try_into().ok()?));
-    let header = word(4)? as usize;
-    let (types, type_len, strings) = (word(8)? as usize, word(12)? as usize, word(16)? as usize);
-    let mut ids = HashMap::new();
-    let (mut at, end, mut id) = (header + types, header + types + type_len, 1);
-    while at < end {
-        let info = word(at + 4)?;
-        let (kind, vlen) = (info >> 24 & 0x1f, (info & 0xffff) as usize);
-        let name = &btf[header + strings + word(at)? as usize..];
-        let name = &name[..name.iter().position(|&b| b == 0)?];
-        if !name.is_empty() {
-            ids.entry((kind, String::from_utf8_lossy(name).into_owned())).or_insert(id);
-        }
-        at += 12
-            + match kind {
-                1 | 14 | 17 => 4,             // INT, VAR, DECL_TAG
-                3 => 12,                      // ARRAY
-                4 | 5 | 15 | 19 => 12 * vlen, // STRUCT, UNION, DATASEC, ENUM64
-                6 | 13 => 8 * vlen,           // ENUM, FUNC_PROTO
-                _ => 0,
-            };
-        id += 1;
+/// A named type of the kernel's BTF.
+struct Type {
+    id: u32,
+    kind: u32,
+    name: String,
+    /// The record, its kind's extra data included.
+    at: usize,
+    vlen: usize,
+}
+
+/// The kernel's BTF.
+struct Btf {
+    bytes: Vec<u8>,
+    strings: usize,
+    types: Vec<Type>,
+}
+
+const ENUM: u32 = 6;
+
+impl Btf {
+    fn word(bytes: &[u8], at: usize) -> Option<usize> {
+        Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize)
     }
-    Some(ids)
+
+    fn string(bytes: &[u8], at: usize) -> Option<String> {
+        let tail = bytes.get(at..)?;
+        let end = tail.iter().position(|&b| b == 0)?;
+        Some(String::from_utf8_lossy(&tail[..end]).into_owned())
+    }
+
+    fn of_kernel() -> Option<Btf> {
+        let bytes = std::fs::read("/sys/kernel/btf/vmlinux").ok()?;
+        let header = Btf::word(&bytes, 4)?;
+        let start = header + Btf::word(&bytes, 8)?;
+        let end = start + Btf::word(&bytes, 12)?;
+        let strings = header + Btf::word(&bytes, 16)?;
+        let (mut at, mut id, mut types) = (start, 1, Vec::new());
+        while at < end {
+            let info = Btf::word(&bytes, at + 4)?;
+            let (kind, vlen) = ((info >> 24 & 0x1f) as u32, info & 0xffff);
+            let name = Btf::string(&bytes, strings + Btf::word(&bytes, at)?)?;
+            types.push(Type { id, kind, name, at, vlen });
+            at += 12
+                + match kind {
+                    1 | 14 | 17 => 4,             // INT, VAR, DECL_TAG
+                    3 => 12,                      // ARRAY
+                    4 | 5 | 15 | 19 => 12 * vlen, // STRUCT, UNION, DATASEC, ENUM64
+                    6 | 13 => 8 * vlen,           // ENUM, FUNC_PROTO
+                    _ => 0,
+                };
+            id += 1;
+        }
+        Some(Btf { bytes, strings, types })
+    }
+}
+
+/// Ids of the kernel's named BTF types, by kind and name.
+pub fn kernel_btf() -> Option<HashMap<(u32, String), u32>> {
+    let btf = Btf::of_kernel()?;
+    Some(btf.types.into_iter().rev().map(|t| ((t.kind, t.name), t.id)).collect())
+}
+
+/// A constant of the kernel.
+pub struct Enumerator {
+    /// Name of its enumeration, empty where that has none.
+    pub of: String,
+    pub name: String,
+    pub value: u32,
+}
+
+/// The constants of the kernel's enumerations of 32 bits.
+pub fn kernel_enumerators() -> Option<Vec<Enumerator>> {
+    let btf = Btf::of_kernel()?;
+    let mut enumerators = Vec::new();
+    for t in btf.types.iter().filter(|t| t.kind == ENUM) {
+        for i in 0..t.vlen {
+            let at = t.at + 12 + 8 * i;
+            enumerators.push(Enumerator {
+                of: t.name.clone(),
+                name: Btf::string(&btf.bytes, btf.strings + Btf::word(&btf.bytes, at)?)?,
+                value: u32::try_from(Btf::word(&btf.bytes, at + 4)?).ok()?,
+            });
+        }
+    }
+    Some(enumerators)
 }
