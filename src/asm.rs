@@ -74,10 +74,7 @@ pub fn main(args: &Args) -> Result<Verdict> {
                 let one = args.input.one(&object)?;
                 chosen.programs = vec![object.programs[one].clone()];
             }
-            {
-                let _ = chosen;
-                return Err(Failure::unsupported("ELF output"));
-            }
+            skep_object::write(&chosen).map_err(|e| Failure::new(format_args!("cannot write ELF: {e}")))?
         }
         Format::Raw => object.programs[args.input.one(&object)?].bytes(),
         Format::Hex => hex_lines(&object.programs[args.input.one(&object)?]).into_bytes(),

@@ -14,6 +14,11 @@ use crate::report::{Failure, Result, colours};
 /// Bytes that an input may have. Larger files are refused before they are read.
 const MAX_INPUT: u64 = 256 << 20;
 
+/// Bytes of the packet that a packet program gets when none is given.
+pub const EMPTY_PACKET: usize = 64;
+/// What is said then.
+pub const EMPTY_PACKET_NOTE: &str = "no packet given: running on 64 zero bytes";
+
 /// The arguments that choose what is read.
 #[derive(clap::Args, Debug)]
 pub struct InputArgs {

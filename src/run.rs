@@ -174,9 +174,6 @@ struct Inputs {
     ctx: Option<Vec<u8>>,
 }
 
-/// Bytes of the packet that a packet program gets when none is given.
-const EMPTY_PACKET: usize = 64;
-
 impl Inputs {
     fn read(args: &Args, prog_type: ProgType) -> Result<Self> {
         let mem = match &args.mem {
@@ -190,10 +187,8 @@ impl Inputs {
         let ctx = args.ctx_in.as_deref().map(input::read).transpose()?;
         let mut inputs = Inputs { mem, data, ctx };
         if inputs.mem.is_none() && inputs.data.is_none() && skep_uapi::context::takes_packet(prog_type) {
-            note(format_args!(
-                "no packet given (--data-in, --pcap, or --mem for flat memory): running on {EMPTY_PACKET} zero bytes"
-            ));
-            inputs.data = Some(vec![0; EMPTY_PACKET]);
+            note(input::EMPTY_PACKET_NOTE);
+            inputs.data = Some(vec![0; input::EMPTY_PACKET]);
         }
         Ok(inputs)
     }

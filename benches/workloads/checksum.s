@@ -1,4 +1,6 @@
-; The internet checksum over the input memory (r1, length r2), 16 bits a time.
+; The internet checksum over the input memory after the 8 bytes of its length, 16 bits a time.
+    r2 = *(u64 *)(r1 + 0)
+    r1 += 8
     r0 = 0
     r2 += r1
 word:

@@ -1,4 +1,7 @@
 ; A packet parser: Ethernet, up to two VLAN tags, IPv4 with options, TCP or UDP; gives the destination port.
+; The input memory holds the length of the packet in 8 bytes, then the packet.
+    r2 = *(u64 *)(r1 + 0)
+    r1 += 8
     r0 = 0
     r2 += r1
     r3 = r1

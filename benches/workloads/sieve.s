@@ -1,4 +1,6 @@
-; The sieve of Eratosthenes over the input memory (r1, length r2), one byte a number; gives the count of primes.
+; The sieve of Eratosthenes over the input memory after the 8 bytes of its length, one byte a number; gives the count of primes.
+    r2 = *(u64 *)(r1 + 0)
+    r1 += 8
     r0 = 0
     r3 = 0
 clear:

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Bad input of every kind ends with exit code 2 and one clear message: no panic, no hang, no guess.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Runs skep and gives its exit code and what it said on standard error.
+fn skep(args: &[&str], stdin: &[u8]) -> (Option<i32>, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_skep"))
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("skep starts");
+    // A command that fails before it reads its input closes the pipe.
+    let _ = child.stdin.take().expect("stdin is piped").write_all(stdin);
+    let output = child.wait_with_output().expect("skep ends");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// `skep run` of some text must fail and say all of `words`.
+fn refuses(text: &str, words: &[&str]) {
+    let (code, said) = skep(&["run", "-", "--mem", "00"], text.as_bytes());
+    assert_eq!(code, Some(2), "{text:?} said: {said}");
+    for word in words {
+        assert!(said.contains(word), "{text:?} should say {word:?}, and said: {said}");
+    }
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+/// A file of a temporary directory.
+fn file(dir: &Path, name: &str, bytes: &[u8]) -> String {
+    let path = dir.join(name);
+    std::fs::write(&path, bytes).expect("the temporary directory can be written");
+    path.to_str().expect("the path is UTF-8").to_owned()
+}
+
+#[test]
+fn mistakes_in_text_are_located() {
+    refuses("r0 = 0\ngoto nowhere\nexit\n", &["nowhere", "<stdin>:2:"]);
+    refuses("r11 = 0\nexit\n", &["r11", "<stdin>:1:"]);
+    refuses("call bpf_map_lokup_elem\nexit\n", &["bpf_map_lookup_elem"]);
+    refuses("*(u64 *)(r10 - 40000) = 0\nexit\n", &["40000", "<stdin>:1:"]);
+    refuses("r0 = map[idx:70000]\nr0 = 0\nexit\n", &["map index 70000"]);
+    refuses(".map m, no_such_type, key=4\nexit\n", &["no_such_type"]);
+    refuses("", &["empty"]);
+}
+
+#[test]
+fn a_program_that_cannot_finish_says_where_and_why() {
+    refuses("*(u64 *)(r10 - 520) = 0\nr0 = 0\nexit\n", &["instruction 0", "bad write of 8 bytes"]);
+    refuses("call 9999\nexit\n", &["9999"]);
+    refuses("r0 = *(u64 *)(r0 + 0)\nexit\n", &["null pointer"]);
+    refuses(".insn 0xff, 0, 0, 0, 0\nexit\n", &["unknown opcode ff"]);
+    let (code, said) = skep(&["run", "-", "--mem", "00", "--budget", "1000"], b"x: goto x\n");
+    assert_eq!(code, Some(2));
+    assert!(said.contains("budget"), "{said}");
+}
+
+#[test]
+fn files_that_are_no_programs_are_refused_by_name() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let at = dir.path();
+    let empty = file(at, "empty", b"");
+    let partial = file(at, "partial.bin", &[0xb7, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe]);
+    let truncated = file(at, "truncated.o", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x01\0\xf7\0");
+    let not_json = file(at, "cases.jsonl", b"{\"id\": ");
+    let sparse = at.join("sparse");
+    File::create(&sparse).and_then(|f| f.set_len(2 << 30)).expect("a sparse file");
+    for (path, word) in [
+        (empty.as_str(), "empty"),
+        (partial.as_str(), "10 bytes"),
+        (truncated.as_str(), "truncated.o"),
+        (not_json.as_str(), "line 1"),
+        (at.to_str().expect("UTF-8"), "directory"),
+        (sparse.to_str().expect("UTF-8"), "larger than"),
+        ("/no/such/file", "no such file"),
+    ] {
+        for command in ["run", "asm", "disasm", "load"] {
+            let (code, said) = skep(&[command, path], b"");
+            assert_eq!(code, Some(2), "{command} {path} said: {said}");
+            assert!(said.contains(word), "{command} {path} should say {word:?}, and said: {said}");
+        }
+    }
+}
+
+#[test]
+fn wrong_use_is_told_from_wrong_input() {
+    let good = b"r0 = 0\nexit\n";
+    for (args, word) in [
+        (&["run", "-", "--engine", "jit"][..], "JIT"),
+        (&["run", "-", "-t", "xpd"], "did you mean `xdp`"),
+        (&["run", "-", "-p", "other"], "no program `other`"),
+        (&["run", "-", "--mem", "0g"], "not hex"),
+        (&["run", "-", "--pcap", "/no/such/capture"], "no such file"),
+        (&["run"], "no program given"),
+        (&["load", "-", "-k", "uml:6.1"], "unsupported"),
+        (&["frobnicate"], "frobnicate"),
+    ] {
+        let (code, said) = skep(args, good);
+        assert_eq!(code, Some(2), "{args:?} said: {said}");
+        assert!(said.contains(word), "{args:?} should say {word:?}, and said: {said}");
+    }
+}
+
+#[test]
+fn json_mode_fails_in_json() {
+    let output = Command::new(env!("CARGO_BIN_EXE_skep"))
+        .args(["run", "/no/such/file", "-j"])
+        .output()
+        .expect("skep starts");
+    assert_eq!(output.status.code(), Some(2));
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(said["error"].as_str().is_some_and(|e| e.contains("no such file")), "{said}");
+}
