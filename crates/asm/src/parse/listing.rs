@@ -192,16 +192,17 @@ impl Parser<'_> {
 /// Lines of a verifier log that can be nothing else.
 fn only_in_log(line: &str) -> bool {
     let numbered = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
-    if let Some(rest) = line.strip_prefix("func#") {
-        return numbered(rest) && rest.contains(" @");
+    match line.as_bytes().first() {
+        Some(b'f') => line.strip_prefix("func#").is_some_and(|rest| numbered(rest) && rest.contains(" @")),
+        Some(b'p') => line
+            .strip_prefix("processed ")
+            .is_some_and(|rest| numbered(rest) && rest.contains(" insns (limit ")),
+        Some(b'L') => line.starts_with("Live regs before insn:"),
+        Some(b'0'..=b'9') => line.split_once(": R").is_some_and(|(number, state)| {
+            number.parse::<u32>().is_ok() && numbered(state) && state.contains('=')
+        }),
+        _ => false,
     }
-    if let Some(rest) = line.strip_prefix("processed ") {
-        return numbered(rest) && rest.contains(" insns (limit ");
-    }
-    if let Some((number, state)) = line.split_once(": R") {
-        return number.parse::<u32>().is_ok() && numbered(state) && state.contains('=');
-    }
-    line.starts_with("Live regs before insn:")
 }
 
 /// Two hex digits.

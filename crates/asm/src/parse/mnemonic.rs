@@ -2,6 +2,7 @@
 //! The mnemonic dialect: what rbpf, ubpf and GNU as write. Operands follow from the operation, names from the table
 //! of instructions and a short list of aliases.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -129,36 +130,38 @@ const LOCKED: &[(&str, AtomicOp, AtomicOp)] = &[
     ("cmpxchg", AtomicOp::Cmpxchg, AtomicOp::Cmpxchg),
 ];
 
-/// The first row of each mnemonic; rows that share one differ only in operands.
-static MNEMONICS: LazyLock<HashMap<&'static str, &'static Row>> = LazyLock::new(|| {
+/// The first row of each mnemonic and alias; rows that share one differ only in operands. The width of 64 bits, which
+/// the table's names leave out, may be written: `add64`, `jeq64`.
+static MNEMONICS: LazyLock<HashMap<Cow<'static, str>, &'static Row>> = LazyLock::new(|| {
     let mut map = HashMap::new();
     for row in &TABLE {
-        map.entry(row.mnemonic).or_insert(row);
+        map.entry(Cow::Borrowed(row.mnemonic)).or_insert(row);
+        let wide = matches!(
+            row.op,
+            Op::Alu(_, Width::W64, _)
+                | Op::Neg(Width::W64)
+                | Op::Jmp(_, Width::W64, _)
+                | Op::Atomic(_, Width::W64)
+        );
+        if wide {
+            map.entry(Cow::Owned(format!("{}64", row.mnemonic))).or_insert(row);
+        }
+    }
+    for (alias, known) in ALIASES {
+        if let Some(row) = map.get(*known).copied() {
+            map.entry(Cow::Borrowed(*alias)).or_insert(row);
+        }
     }
     map
 });
 
 fn find(name: &str) -> Option<&'static Row> {
-    let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, known)| *known);
-    if let Some(row) = MNEMONICS.get(name) {
-        return Some(row);
-    }
-    // `add64`, `jeq64`: the width that is silent in the table's name.
-    let row = MNEMONICS.get(name.strip_suffix("64")?)?;
-    matches!(
-        row.op,
-        Op::Alu(_, Width::W64, _)
-            | Op::Neg(Width::W64)
-            | Op::Jmp(_, Width::W64, _)
-            | Op::Atomic(_, Width::W64)
-    )
-    .then_some(row)
+    MNEMONICS.get(name).copied()
 }
 
 /// Every word that can start an instruction of this dialect.
 fn words() -> impl Iterator<Item = &'static str> {
-    let rows = MNEMONICS.keys().copied();
-    rows.chain(ALIASES.iter().map(|(alias, _)| *alias)).chain(SIZED.iter().map(|(word, _)| *word)).chain([
+    MNEMONICS.keys().map(|name| name.as_ref()).chain(SIZED.iter().map(|(word, _)| *word)).chain([
         "if",
         "goto",
         "gotol",
@@ -174,11 +177,11 @@ impl Parser<'_> {
         if word == "lock" {
             return self.locked_mnemonic();
         }
-        if let Some((_, op)) = SIZED.iter().find(|(name, _)| *name == word) {
-            return self.sized_mnemonic(*op);
-        }
         if let Some(row) = find(word) {
             return self.operands_of(row, &span);
+        }
+        if let Some((_, op)) = SIZED.iter().find(|(name, _)| *name == word) {
+            return self.sized_mnemonic(*op);
         }
         let lower = word.to_ascii_lowercase();
         if lower != word
@@ -330,5 +333,19 @@ fn check_width(op: Op, reg: &Register) -> Parsed<()> {
         // GNU as and rbpf write `r1` in 32-bit operations too.
         Some(Width::W64) => same_width(reg, Width::W64),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_alias_is_one_of_a_row_and_of_no_other() {
+        for (alias, known) in ALIASES {
+            assert!(TABLE.iter().any(|row| row.mnemonic == *known), "{known}");
+            assert!(TABLE.iter().all(|row| row.mnemonic != *alias), "{alias}");
+            assert_eq!(find(alias).map(|row| row.mnemonic), Some(*known));
+        }
     }
 }

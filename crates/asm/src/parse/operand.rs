@@ -2,7 +2,10 @@
 //! Operands that both dialects share (registers, memory, jump targets), and drafts of instructions from the rows of
 //! the table: which field takes what, and which registers may stand there, is the row's to say.
 
-use skep_isa::{Op, RegField, Row, Size, Width, row_of};
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use skep_isa::{Op, RegField, Row, Size, TABLE, Width};
 
 use super::{Parsed, Parser, clip, error, expr};
 use crate::diagnostics::{Diagnostic, Span};
@@ -40,7 +43,9 @@ pub(super) fn register(name: &str) -> Option<(Width, u32)> {
 
 /// The row of an operation that the dialect can express, whether or not the instruction set has it.
 pub(super) fn row(op: Op, span: &Span) -> Parsed<&'static Row> {
-    row_of(op).ok_or_else(|| {
+    static ROWS: LazyLock<HashMap<Op, &'static Row>> =
+        LazyLock::new(|| TABLE.iter().map(|row| (row.op, row)).collect());
+    ROWS.get(&op).copied().ok_or_else(|| {
         Box::new(Diagnostic::new(span.clone(), "the instruction set has no such operation or size"))
     })
 }
