@@ -15,6 +15,22 @@ pub enum Pinning {
     ByName,
 }
 
+/// Map types for which the kernel refuses key and value types.
+const WITHOUT_TYPES: [MapType; 12] = [
+    MapType::PERF_EVENT_ARRAY,
+    MapType::CGROUP_ARRAY,
+    MapType::STACK_TRACE,
+    MapType::ARRAY_OF_MAPS,
+    MapType::HASH_OF_MAPS,
+    MapType::DEVMAP,
+    MapType::DEVMAP_HASH,
+    MapType::CPUMAP,
+    MapType::XSKMAP,
+    MapType::SOCKMAP,
+    MapType::SOCKHASH,
+    MapType::ARENA,
+];
+
 /// What a slot of a program array or map of maps holds from the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Slot {
@@ -59,4 +75,56 @@ pub struct MapSpec {
     pub btf_value: u32,
     /// Pinning that the source asks for.
     pub pinning: Pinning,
+}
+
+impl MapSpec {
+    /// The map as libbpf asks the kernel for it (`adjust_ringbuf_sz`, `map_set_def_max_entries`), on a machine of
+    /// `cpus` possible CPUs and pages of `page` bytes: a perf event array without a size gets a slot for each
+    /// CPU, a ring buffer a size that the kernel takes, and types without key and value types lose them.
+    #[must_use]
+    pub fn adjusted(&self, cpus: usize, page: u32) -> MapSpec {
+        let mut spec = self.clone();
+        match spec.map_type {
+            MapType::PERF_EVENT_ARRAY if spec.max_entries == 0 => {
+                spec.max_entries = u32::try_from(cpus).unwrap_or(u32::MAX);
+            }
+            MapType::RINGBUF | MapType::USER_RINGBUF => spec.max_entries = ring_size(spec.max_entries, page),
+            _ => {}
+        }
+        if WITHOUT_TYPES.contains(&spec.map_type) {
+            spec.remove_types();
+        }
+        if let Some(inner) = &mut spec.inner {
+            **inner = inner.adjusted(cpus, page);
+        }
+        spec
+    }
+
+    /// Takes the types of key and value away.
+    pub fn remove_types(&mut self) {
+        self.btf = None;
+        self.btf_key = 0;
+        self.btf_value = 0;
+    }
+}
+
+/// The next power of two that is also a multiple of the page size; 0 and what has no such size stay.
+fn ring_size(size: u32, page: u32) -> u32 {
+    if size == 0 { 0 } else { size.max(page).checked_next_power_of_two().unwrap_or(size) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_as_libbpf_makes_them() {
+        assert_eq!(ring_size(1, 4096), 4096);
+        assert_eq!(ring_size(4097, 4096), 8192);
+        assert_eq!(ring_size(0, 4096), 0);
+        assert_eq!(ring_size(u32::MAX, 4096), u32::MAX);
+        let perf = MapSpec { map_type: MapType::PERF_EVENT_ARRAY, btf_key: 3, ..MapSpec::default() };
+        let perf = perf.adjusted(4, 4096);
+        assert_eq!((perf.max_entries, perf.btf_key), (4, 0));
+    }
 }

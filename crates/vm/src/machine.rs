@@ -17,7 +17,7 @@ use crate::Config;
 use crate::helper;
 use crate::interp::Program;
 use crate::map::{Map, MapContext, Ringbuf};
-use crate::memory::{GuestMemory, HANDLES, HEAP};
+use crate::memory::{GuestMemory, HANDLES, HEAP, PAGE};
 use crate::thread::Thread;
 
 /// Addresses of maps: `MAPS + STEP * index`. Nothing is mapped there.
@@ -195,8 +195,9 @@ impl Machine {
             stop: Arc::default(),
         };
         let btf = object.programs.iter().find_map(|program| program.btf.as_deref());
+        let cpus = machine.config.cpus.max(1) as usize;
         for spec in object.maps.iter() {
-            machine.create_map(spec, btf)?;
+            machine.create_map(&spec.adjusted(cpus, PAGE), btf)?;
         }
         for program in &object.programs {
             machine.add_program(program, object.maps.len())?;
@@ -251,7 +252,7 @@ impl Machine {
                 self.update(map, &key, &(target as u32).to_ne_bytes(), 0).map_err(fail)?;
             }
             if spec.frozen {
-                map.freeze();
+                map.freeze().map_err(fail)?;
             }
         }
         Ok(())

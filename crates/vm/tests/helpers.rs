@@ -463,3 +463,83 @@ fn locks_are_taken_once() {
     let trap = run_on(&twice, Input::Mem(&[])).trap.expect("a trap");
     assert_eq!(trap.kind, TrapKind::Budget);
 }
+
+#[test]
+fn dynptrs_stay_inside() {
+    let source = |helper: &str| {
+        format!(
+            "*(u64 *)(r10 - 8) = 0x2211
+            r1 = r10
+            r1 += -8
+            r2 = 8
+            r3 = 0
+            r4 = r10
+            r4 += -24
+            call bpf_dynptr_from_mem
+            if r0 != 0 goto out
+            *(u64 *)(r10 - 32) = 0
+            {helper}
+        out:
+            exit"
+        )
+    };
+    let read = |len: u32, offset: u32, flags: u32| {
+        source(&format!(
+            "r1 = r10\nr1 += -32\nr2 = {len}\nr3 = r10\nr3 += -24\nr4 = {offset}\nr5 = {flags}
+            call bpf_dynptr_read\nif r0 != 0 goto out\nr0 = *(u64 *)(r10 - 32)"
+        ))
+    };
+    assert_eq!(r0(&read(7, 1, 0)), 0x22);
+    assert_eq!(r0(&read(8, 1, 0)), negative(Errno::E2BIG));
+    assert_eq!(r0(&read(8, 0, 1)), negative(Errno::EINVAL));
+    let write = "r1 = r10\nr1 += -24\nr2 = 1\nr3 = r10\nr3 += -32\nr4 = 7\nr5 = 0
+        call bpf_dynptr_write\nif r0 != 0 goto out\nr0 = *(u64 *)(r10 - 8)";
+    assert_eq!(r0(&source(write)), 0x11);
+    let data = |offset: u32| {
+        source(&format!(
+            "r1 = r10\nr1 += -24\nr2 = {offset}\nr3 = 1\ncall bpf_dynptr_data\nif r0 == 0 goto out\nr0 = *(u8 *)(r0 + 0)"
+        ))
+    };
+    assert_eq!((r0(&data(1)), r0(&data(8))), (0x22, 0));
+}
+
+#[test]
+fn dynptrs_hold_records() {
+    let source = ".map r, ringbuf, max_entries=4096
+        .program p, socket
+        r1 = map[r] ll
+        r2 = 8
+        r3 = 0
+        r4 = r10
+        r4 += -16
+        call bpf_ringbuf_reserve_dynptr
+        if r0 != 0 goto out
+        r1 = r10
+        r1 += -16
+        r2 = 0
+        call bpf_ringbuf_submit_dynptr
+        r6 = *(u64 *)(r10 - 16)
+        r1 = map[r] ll
+        r2 = 5000
+        r3 = 0
+        r4 = r10
+        r4 += -16
+        call bpf_ringbuf_reserve_dynptr
+        r7 = r0
+        r1 = r10
+        r1 += -16
+        r2 = 0
+        call bpf_ringbuf_discard_dynptr
+        r0 += r6
+        r0 += r7
+    out:
+        exit";
+    assert_eq!(r0(source), negative(Errno::EINVAL), "no room, and a null dynptr is no mistake");
+}
+
+#[test]
+fn pointers_are_swapped() {
+    let source = "*(u64 *)(r10 - 8) = 5\nr1 = r10\nr1 += -8\nr2 = 7\ncall bpf_kptr_xchg
+        r1 = *(u64 *)(r10 - 8)\nr0 *= 10\nr0 += r1\nexit";
+    assert_eq!(r0(source), 57);
+}

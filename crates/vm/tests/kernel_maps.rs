@@ -3,7 +3,6 @@
 //! Without the privilege for bpf(2) each test says `SKIP` and why.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestError, TestRunner};
@@ -55,8 +54,8 @@ fn create<'k>(kernel: &'k Kernel, spec: &MapSpec) -> Result<Result<Pair<'k>, Err
         btf_value_type_id: 0,
     });
     let config = Config { cpus: kernel.possible_cpus() as u32, ..Config::default() };
-    let object = Object { maps: Arc::new(vec![spec.clone()]), ..Object::default() };
-    match (Machine::new(&object, config), theirs) {
+    let machine = Machine::new(&Object::default(), config).unwrap();
+    match (machine.create_map(spec, None).map(|_| machine), theirs) {
         (Ok(ours), Ok(theirs)) => Ok(Ok(Pair { kernel, theirs, ours })),
         (Err(MachineError::MapCreate { errno, .. }), Err(theirs)) => {
             prop_assert_eq!(errno, theirs);

@@ -115,31 +115,22 @@ impl Map {
 
     fn build(spec: &MapSpec, context: &MapContext<'_>) -> Result<Map, Refusal> {
         let name: Arc<str> = Arc::from(spec.name.as_str());
-        let max_entries = match (spec.map_type, spec.max_entries) {
-            // As libbpf creates them: one slot for each CPU.
-            (MapType::PERF_EVENT_ARRAY, 0) => context.cpus,
-            (_, entries) => entries,
-        };
-        let store = Self::store(spec, max_entries, &name, context).map_err(Refusal::Errno)?;
+        let store = Self::store(spec, &name, context).map_err(Refusal::Errno)?;
         Ok(Map {
             store: store.ok_or(Refusal::Unsupported)?,
             name,
             map_type: spec.map_type,
             key_size: spec.key_size,
             value_size: spec.value_size,
-            max_entries,
+            max_entries: spec.max_entries,
             flags: spec.flags,
             inner: spec.inner.clone(),
             frozen: AtomicBool::new(false),
         })
     }
 
-    fn store(
-        spec: &MapSpec,
-        max_entries: u32,
-        name: &Arc<str>,
-        context: &MapContext<'_>,
-    ) -> Result<Option<Store>, Errno> {
+    fn store(spec: &MapSpec, name: &Arc<str>, context: &MapContext<'_>) -> Result<Option<Store>, Errno> {
+        let max_entries = spec.max_entries;
         let per_cpu = skep_program::load::is_per_cpu(spec.map_type);
         let values = |slots| {
             let perm = if spec.flags & BPF_F_RDONLY_PROG != 0 { Perm::Read } else { Perm::ReadWrite };

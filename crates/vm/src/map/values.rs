@@ -11,6 +11,9 @@ use super::MapContext;
 use super::fields::Fields;
 use crate::memory::{Area, ObjectKind, Perm};
 
+/// Tries for a lock, each after a yield: seconds.
+const LOCK_TRIES: u32 = 1 << 22;
+
 /// Bytes that a value takes, and that user space sees for each CPU.
 pub(super) fn stride(size: u32) -> u32 {
     size.next_multiple_of(8)
@@ -128,12 +131,20 @@ impl Values {
     /// Runs `work` while it holds the spin lock of a value, as `BPF_F_LOCK` asks.
     ///
     /// # Errors
-    /// `EINVAL` where the value has no lock.
+    /// `EINVAL` where the value has no lock; `EBUSY` where a program holds it for good (it trapped, which a
+    /// verified one cannot while it holds a lock).
     pub(super) fn locked<T>(&self, slot: u32, work: impl FnOnce() -> T) -> Result<T, Errno> {
         let offset = self.fields.spin_lock().filter(|o| o.is_multiple_of(4)).ok_or(Errno::EINVAL)?;
         let lock = self.area.atomic_u32(self.offset(slot, 0) + offset);
-        while lock.compare_exchange_weak(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            std::thread::yield_now();
+        let taken = (0..LOCK_TRIES).any(|_| {
+            let free = lock.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok();
+            if !free {
+                std::thread::yield_now();
+            }
+            free
+        });
+        if !taken {
+            return Err(Errno::EBUSY);
         }
         let out = work();
         lock.store(0, Ordering::Release);
