@@ -110,14 +110,15 @@ pub fn print_insn(
     names: &dyn Names,
 ) -> fmt::Result {
     let Some(&insn) = insns.get(at) else { return Ok(()) };
-    match (style, skep_isa::decode(insns, at)) {
-        (Style::Kernel, _) => {
-            let next = insns.get(at + 1).copied().unwrap_or_default();
-            kernel::print(&mut Site { out, at, names }, insn, next)
-        }
-        (Style::Llvm, Ok(decoded)) => llvm::print(&mut Site { out, at, names }, &decoded),
-        (Style::Mnemonic, Ok(decoded)) => mnemonic::print(&mut Site { out, at, names }, &decoded),
-        (Style::Llvm | Style::Mnemonic, Err(_)) => print_raw(out, insn),
+    let site = &mut Site { out, at, names };
+    let print = match style {
+        Style::Kernel => return kernel::print(site, insn, insns.get(at + 1).copied().unwrap_or_default()),
+        Style::Llvm => llvm::print,
+        Style::Mnemonic => mnemonic::print,
+    };
+    match skep_isa::decode(insns, at) {
+        Ok(decoded) => print(site, &decoded),
+        Err(_) => print_raw(site, insn),
     }
 }
 
