@@ -22,6 +22,8 @@ fn objects(dir: &Path, found: &mut Vec<PathBuf>) {
 #[derive(Default)]
 struct Tally {
     counts: BTreeMap<&'static str, usize>,
+    /// Objects that libbpf does not open, with what we say.
+    notes: Vec<String>,
     failures: Vec<String>,
 }
 
@@ -43,8 +45,14 @@ fn compare(tool: &Path, path: &Path, tally: &mut Tally) {
     let captured = common::capture(tool, path);
     tally.count("objects");
     let object = match (skep_object::load(&bytes), captured.refused) {
-        (Ok(_), Some(_)) => return tally.count("objects loaded that libbpf refuses"),
-        (Err(_), Some(_)) => return tally.count("objects refused, by libbpf too"),
+        (Ok(_), Some(_)) => {
+            tally.notes.push(format!("{}: loaded, libbpf refuses it", path.display()));
+            return tally.count("objects loaded that libbpf refuses");
+        }
+        (Err(e), Some(_)) => {
+            tally.notes.push(format!("{}: {e}", path.display()));
+            return tally.count("objects refused, by libbpf too");
+        }
         (Err(e), None) => return tally.failures.push(format!("{}: {e}", path.display())),
         (Ok(object), None) => object,
     };
