@@ -176,7 +176,7 @@ impl<'s> Excerpt<'s> {
     fn of(source: &'s str, span: &Span) -> Self {
         let at = floor_boundary(source, span.start.min(source.len()));
         let line_start = source[..at].rfind('\n').map_or(0, |i| i + 1);
-        let line_end = source[at..].find('\n').map_or(source.len(), |i| at + i);
+        let line_end = at + source[at..].lines().next().map_or(0, str::len);
         let start = floor_boundary(source, line_start.max(at.saturating_sub(Self::WINDOW)));
         let end = floor_boundary(source, line_end.min(at + Self::WINDOW)).max(at);
         let to = floor_boundary(source, span.end.clamp(at, end));

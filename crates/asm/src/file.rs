@@ -165,3 +165,10 @@ pub(crate) struct File {
     pub maps: Vec<Map>,
     pub symbols: HashMap<String, Spanned<Symbol>>,
 }
+
+impl File {
+    /// Whether the source makes neither a program nor a map.
+    pub fn has_nothing_to_load(&self) -> bool {
+        self.maps.is_empty() && !self.units.iter().any(|unit| matches!(unit.kind, UnitKind::Program(_)))
+    }
+}

@@ -73,7 +73,7 @@ impl Default for Options {
 /// Assembles a source.
 ///
 /// # Errors
-/// All errors of the source, with their places. A source without any instruction, map or data is an error too.
+/// All errors of the source, with their places. A source without any program, map or data is an error too.
 pub fn assemble(source: &str, options: &Options) -> Result<Object, Diagnostics> {
     if source.len() > MAX_SOURCE {
         let mut diagnostics = Diagnostics::default();
@@ -84,11 +84,14 @@ pub fn assemble(source: &str, options: &Options) -> Result<Object, Diagnostics> 
         return Err(diagnostics);
     }
     let (file, mut diagnostics) = parse::parse(source, options);
-    if diagnostics.is_empty() && file.units.is_empty() && file.maps.is_empty() {
-        diagnostics.push(
-            Diagnostic::new(source.len()..source.len(), "there is no program in this source")
-                .label("expected an instruction, for instance `exit`"),
-        );
+    if diagnostics.is_empty() && file.has_nothing_to_load() {
+        let nothing = Diagnostic::new(source.len()..source.len(), "there is no program in this source");
+        diagnostics.push(match file.units.first() {
+            Some(function) => nothing
+                .related(function.span.clone(), "this is only a function")
+                .help("`.program NAME, SECTION` starts a program, for instance `.program main, xdp`"),
+            None => nothing.label("expected an instruction, for instance `exit`"),
+        });
     }
     let object = link::link(&file, source, &mut diagnostics);
     if diagnostics.is_empty() {

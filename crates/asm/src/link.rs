@@ -55,7 +55,7 @@ struct Resolved {
     insns: Vec<Insn>,
     /// Slots that refer to other units: slot, unit.
     calls: Vec<(usize, usize)>,
-    /// Labels that are called: start, name.
+    /// What is called inside of the unit: start, name of its label, empty where it was called by distance.
     functions: Vec<(usize, String)>,
     btf_refs: Vec<BtfRef>,
 }
@@ -210,6 +210,10 @@ impl Linker<'_> {
         match &link.value {
             Link::Jump(target, distance) => {
                 let value = self.distance(unit, slot, target, span)?;
+                let names_function = insns[0].is_call() || insns[0].is_ld_imm64();
+                if names_function && let Ok(start) = usize::try_from(slot as i64 + 1 + value) {
+                    resolved.functions.push((start, String::new()));
+                }
                 set_distance(&mut insns[0], value, *distance, span)
             }
             Link::Call(name) => {
@@ -515,8 +519,13 @@ impl Linker<'_> {
             }));
             btf_refs.extend(resolved.btf_refs.iter().map(|r| BtfRef { insn: start + r.insn, ..r.clone() }));
         }
-        functions.sort_by_key(|f| f.start);
+        functions.retain(|f| f.start < insns.len());
+        // Of several names the first that was given, and one of ours only where there is none.
+        functions.sort_by_key(|f| (f.start, f.name.is_empty()));
         functions.dedup_by_key(|f| f.start);
+        for function in functions.iter_mut().filter(|f| f.name.is_empty()) {
+            function.name = format!("func_{}", function.start);
+        }
         let requirements = requirements(&btf_refs, spec);
         let declared = &self.file.units[main];
         Program {

@@ -197,6 +197,11 @@ pub(super) fn fit(value: &Spanned<i128>, range: Range<i128>, what: &str) -> Pars
 
 /// A number as C and GNU as write it: `12`, `0x1f`, `0b101`, `017`; `_` may part digits.
 fn number(text: &str, span: Span) -> Parsed<i128> {
+    if !text.starts_with('0')
+        && let Ok(plain) = text.parse::<u64>()
+    {
+        return Ok(plain.into());
+    }
     let lower = text.to_ascii_lowercase();
     let (radix, digits) = match lower.as_bytes() {
         [b'0', b'x', ..] => (16, &lower[2..]),

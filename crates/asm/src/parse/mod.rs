@@ -188,13 +188,15 @@ impl<'s> Parser<'s> {
     }
 }
 
-/// Text of the source for a message, cut where it is long.
+/// Text of the source for a message: cut where it is long, and nothing in it that a terminal would obey.
 fn clip(text: &str) -> String {
     const LONGEST: usize = 40;
-    match text.char_indices().nth(LONGEST) {
-        Some((cut, _)) => format!("{}…", &text[..cut]),
-        None => text.to_owned(),
+    let shown = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    let mut clipped: String = text.chars().take(LONGEST).map(shown).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        clipped.push('…');
     }
+    clipped
 }
 
 fn error<T>(diagnostic: Diagnostic) -> Parsed<T> {
