@@ -21,6 +21,9 @@ pub use types::*;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Release(pub u16, pub u16);
 
+/// The release that the table speaks of where it is not asked for another.
+pub const LATEST: Release = Release(6, 18);
+
 /// What a program must have been loaded with to call a helper, besides what its type asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cap {
@@ -72,11 +75,11 @@ impl Proto {
     /// Whether programs of this type, attached like this, may call it in Linux 6.18.
     #[must_use]
     pub fn allows(&self, prog_type: ProgType, attach_type: AttachType) -> bool {
-        let later = self.later.is_some_and(|(_, types)| types.contains(prog_type));
-        (self.callers.contains(prog_type) || later) && self.attach.allows(attach_type)
+        self.allows_in(LATEST, prog_type, attach_type)
     }
 
-    /// As [`Proto::allows`], in a given release.
+    /// As [`Proto::allows`], in a release from 6.12 on; what earlier ones lacked is known by helper only
+    /// ([`Helper::since`]).
     #[must_use]
     pub fn allows_in(&self, release: Release, prog_type: ProgType, attach_type: AttachType) -> bool {
         let later = self.later.is_some_and(|(since, types)| release >= since && types.contains(prog_type));

@@ -192,14 +192,18 @@ pub fn find(section: &str) -> Option<&'static Section> {
     SECTIONS.iter().find(|row| row.takes(section))
 }
 
+/// Names of libbpf before 1.0 that 1.x does not know, each with the name that took its place.
+const RENAMED: &[(&str, &str)] = &[("xdp_devmap", "xdp/devmap"), ("xdp_cpumap", "xdp/cpumap")];
+
 /// The row for a section name as libbpf before 1.0 and iproute2 read it: the longest name that the section
-/// starts with, so that `socket1`, `xdp_prog` and `classifier_in` mean what their authors meant.
+/// starts with, so that `socket1`, `xdp_prog` and `classifier_in` mean what their authors meant. libbpf 1.x
+/// refuses such a section (`No such process`); [`find`] says which it takes.
 #[must_use]
 pub fn find_legacy(section: &str) -> Option<&'static Section> {
-    find(section).or_else(|| {
-        let prefixes = SECTIONS.iter().filter(|row| section.starts_with(row.name));
-        prefixes.max_by_key(|row| row.name.len())
-    })
+    let starts = |name: &str| section.starts_with(name);
+    find(section)
+        .or_else(|| RENAMED.iter().find(|(old, _)| starts(old)).and_then(|(_, new)| find(new)))
+        .or_else(|| SECTIONS.iter().filter(|row| starts(row.name)).max_by_key(|row| row.name.len()))
 }
 
 /// The section name to write for a program of this type that came without one.
@@ -271,6 +275,8 @@ mod tests {
         assert_eq!(legacy("xdp_mark"), Some(ProgType::XDP));
         assert_eq!(legacy("cgroup/skb1"), Some(ProgType::CGROUP_SKB));
         assert_eq!(legacy("maps"), None);
+        let devmap = find_legacy("xdp_devmap/map_prog").map(|row| row.attach_type);
+        assert_eq!(devmap, Some(AttachType::XDP_DEVMAP));
     }
 
     #[test]

@@ -4,9 +4,11 @@
 
 mod common;
 
-use common::{Prog, kernel_answers, kernel_btf, kernel_is_6_18, prog_load, with_cap_bpf};
-use skep_uapi::helper::{Arg, Cap, Helper, MEM_FIXED_SIZE, MightSleep, helpers};
-use skep_uapi::{AttachType, ProgType, flags};
+use common::{
+    Fd, Map, Prog, kernel_answers, kernel_btf, kernel_is_6_18, map_create, prog_load, with_cap_bpf,
+};
+use skep_uapi::helper::{Arg, ArgType, Cap, Helper, MEM_FIXED_SIZE, MEM_WRITE, MightSleep, helpers};
+use skep_uapi::{AttachType, MapType, ProgType, flags};
 use std::ffi::CStr;
 
 /// A kind of program, as the kernel wants it loaded.
@@ -16,6 +18,19 @@ struct Kind {
     attach_type: AttachType,
     attach_btf_id: u32,
     flags: u32,
+}
+
+impl Kind {
+    fn prog<'a>(self, insns: &'a [u8], license: &'a CStr) -> Prog<'a> {
+        Prog {
+            prog_type: self.prog_type,
+            attach_type: self.attach_type,
+            insns,
+            license,
+            flags: self.flags,
+            attach_btf_id: self.attach_btf_id,
+        }
+    }
 }
 
 /// Every kind that loads without a device or another program, with each attach type that the kernel tells apart.
@@ -100,13 +115,19 @@ fn attached() -> Vec<(ProgType, AttachType)> {
 const OPTIONAL: &[(&str, &str)] =
     &[("bpf_override_return", "CONFIG_BPF_KPROBE_OVERRIDE"), ("bpf_probe_write_user", "lockdown")];
 
-/// `r1` to `r5` set to 1, the call, and the way out.
+/// `r2` to `r5` set to 1, `r1` the context, the call, and the way out.
 fn call(helper: &Helper) -> Vec<u8> {
     let mut insns = Vec::new();
     for register in 2..=5u8 {
         insns.extend([0xb7, register, 0, 0, 1, 0, 0, 0]);
     }
-    insns.extend([0x85, 0, 0, 0]);
+    insns.extend(call_and_exit(helper));
+    insns
+}
+
+/// The call, `r0 = 0`, and the way out.
+fn call_and_exit(helper: &Helper) -> Vec<u8> {
+    let mut insns = vec![0x85, 0, 0, 0];
     insns.extend(helper.id.0.to_le_bytes());
     insns.extend([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]);
     insns
@@ -115,14 +136,7 @@ fn call(helper: &Helper) -> Vec<u8> {
 /// The kernel's log for a call of the helper; `None` where it refuses the program before it looks inside.
 fn ask(kind: Kind, helper: &Helper, license: &CStr) -> Option<String> {
     let insns = call(helper);
-    let (result, log) = prog_load(&Prog {
-        prog_type: kind.prog_type,
-        attach_type: kind.attach_type,
-        insns: &insns,
-        license,
-        flags: kind.flags,
-        attach_btf_id: kind.attach_btf_id,
-    });
+    let (result, log) = prog_load(&kind.prog(&insns, license));
     (result.is_ok() || !log.is_empty()).then_some(log)
 }
 
@@ -135,7 +149,7 @@ fn pairs() -> usize {
 
 /// Asserts that nothing differs, and shows all that does.
 fn report(what: &str, checked: usize, refused: usize, wrong: &[String]) {
-    println!("{what}: {checked} checked, SKIP: {refused} of kinds that this kernel does not load");
+    println!("{what}: {checked} checked, SKIP: {refused} that this kernel does not get as far as to judge");
     assert!(wrong.is_empty(), "{what}: {} wrong:\n{}", wrong.len(), wrong.join("\n"));
     assert!(checked > 0, "{what}: nothing was checked");
 }
@@ -297,4 +311,66 @@ fn arguments_are_those_of_the_running_kernel() {
         }
     }
     report("arguments", checked, refused, &wrong);
+}
+
+/// Arguments that every prototype of context, numbers and memory is satisfied with, the memory being read-only:
+/// a value of `map`. `None` where there is no memory among them, or something else.
+fn with_readonly_memory(args: &[ArgType], map: &Fd) -> Option<Vec<u8>> {
+    let mut insns = Vec::new();
+    let mut memory = false;
+    for (register, arg) in (1u8..).zip(args) {
+        let immediate = |value: u8| [0xb7, register, 0, 0, value, 0, 0, 0];
+        match arg.base {
+            Arg::DontCare => break,
+            Arg::PtrToCtx if register == 1 => {}
+            Arg::Anything => insns.extend(immediate(0)),
+            Arg::ConstSize | Arg::ConstSizeOrZero => insns.extend(immediate(8)),
+            Arg::PtrToMem => {
+                memory = true;
+                // BPF_PSEUDO_MAP_VALUE
+                insns.extend([0x18, register | 2 << 4, 0, 0]);
+                insns.extend(map.number().to_le_bytes());
+                insns.extend([0; 8]);
+            }
+            _ => return None,
+        }
+    }
+    memory.then_some(insns)
+}
+
+#[test]
+fn memory_is_written_as_by_the_running_kernel() {
+    if !kernel_is_6_18(pairs()) || !kernel_answers(pairs()) {
+        return;
+    }
+    let map = map_create(&Map {
+        map_type: MapType::ARRAY,
+        key_size: 4,
+        value_size: 512,
+        max_entries: 1,
+        flags: flags::map_create::BPF_F_RDONLY_PROG,
+        inner: None,
+        extra: 0,
+    })
+    .expect("an array");
+    let (mut checked, mut refused, mut wrong) = (0, 0, Vec::new());
+    for kind in kinds() {
+        for helper in helpers() {
+            let Some(proto) = helper.proto(kind.prog_type, kind.attach_type) else { continue };
+            let Some(mut insns) = with_readonly_memory(&proto.args, &map) else { continue };
+            insns.extend(call_and_exit(helper));
+            let log = prog_load(&kind.prog(&insns, c"GPL")).1;
+            let before = [NOT_FOR_TYPE, "might sleep", "not allowed in probe"];
+            if log.is_empty() || before.iter().any(|message| log.contains(message)) {
+                refused += 1;
+                continue;
+            }
+            checked += 1;
+            let real = log.contains("write into map forbidden");
+            if real != proto.args.iter().any(|arg| arg.flags & MEM_WRITE != 0) {
+                wrong.push(format!("{} {kind:?}: kernel says written: {real}", helper.name));
+            }
+        }
+    }
+    report("written memory", checked, refused, &wrong);
 }

@@ -120,7 +120,9 @@ rows! {
             .by([TC, SOCKET_FILTER, CGROUP_SKB, SK_REUSEPORT]),
     ];
     69 fib_lookup, 4, 18, Cap::None => [
-        proto(RET_INTEGER, [PTR_TO_CTX, PTR_TO_MEM, CONST_SIZE, ANYTHING]).gpl_only().by([TC, XDP]),
+        proto(RET_INTEGER, [PTR_TO_CTX, PTR_TO_MEM.with(MEM_WRITE), CONST_SIZE, ANYTHING])
+            .gpl_only()
+            .by([TC, XDP]),
     ];
     73 lwt_push_encap, 4, 18, Cap::None, changes_packet => [
         proto(RET_INTEGER, [PTR_TO_CTX, ANYTHING, PTR_TO_MEM.with(MEM_RDONLY), CONST_SIZE])

@@ -167,7 +167,8 @@ rows! {
             .by([TC, XDP]),
     ];
     101 sysctl_get_name, 5, 2, Cap::None => [
-        proto(RET_INTEGER, [PTR_TO_CTX, PTR_TO_MEM, CONST_SIZE, ANYTHING]).by([CGROUP_SYSCTL]),
+        proto(RET_INTEGER, [PTR_TO_CTX, PTR_TO_MEM.with(MEM_WRITE), CONST_SIZE, ANYTHING])
+            .by([CGROUP_SYSCTL]),
     ];
     102 sysctl_get_current_value, 5, 2, Cap::None => [
         proto(RET_INTEGER, [PTR_TO_CTX, PTR_TO_UNINIT_MEM, CONST_SIZE]).by([CGROUP_SYSCTL]),

@@ -92,7 +92,7 @@ rows! {
             .gpl_only()
             .might_sleep_where_allowed()
             .by([KPROBE, TRACEPOINT, PERF_EVENT]),
-        proto(RET_INTEGER, [PTR_TO_CTX, PTR_TO_MEM.with(MEM_RDONLY), CONST_SIZE_OR_ZERO, ANYTHING])
+        proto(RET_INTEGER, [PTR_TO_CTX, PTR_TO_UNINIT_MEM, CONST_SIZE_OR_ZERO, ANYTHING])
             .gpl_only()
             .by([RAW_TP, TRACING, LSM, SYSCALL]),
     ];
@@ -137,7 +137,7 @@ rows! {
         proto(RET_INTEGER, []).by([ALL]),
     ];
     119 read_branch_records, 5, 6, Cap::None => [
-        proto(RET_INTEGER, [PTR_TO_CTX, PTR_TO_MEM_OR_NULL, CONST_SIZE_OR_ZERO, ANYTHING])
+        proto(RET_INTEGER, [PTR_TO_CTX, PTR_TO_MEM_OR_NULL.with(MEM_WRITE), CONST_SIZE_OR_ZERO, ANYTHING])
             .gpl_only()
             .by([PERF_EVENT]),
     ];
@@ -184,7 +184,10 @@ rows! {
             .later_except(LATE, [ALL], [TRACE]),
     ];
     149 snprintf_btf, 5, 10, Cap::Perfmon => [
-        proto(RET_INTEGER, [PTR_TO_MEM, CONST_SIZE, PTR_TO_MEM.with(MEM_RDONLY), CONST_SIZE, ANYTHING])
+        proto(
+            RET_INTEGER,
+            [PTR_TO_MEM.with(MEM_WRITE), CONST_SIZE, PTR_TO_MEM.with(MEM_RDONLY), CONST_SIZE, ANYTHING],
+        )
             .by([ALL]),
     ];
     150 seq_printf_btf, 5, 10, Cap::None => [
@@ -214,7 +217,7 @@ rows! {
     165 snprintf, 5, 13, Cap::Perfmon => [
         proto(
             RET_INTEGER,
-            [PTR_TO_MEM_OR_NULL, CONST_SIZE_OR_ZERO, PTR_TO_CONST_STR,
+            [PTR_TO_MEM_OR_NULL.with(MEM_WRITE), CONST_SIZE_OR_ZERO, PTR_TO_CONST_STR,
              PTR_TO_MEM.or_null().with(MEM_RDONLY), CONST_SIZE_OR_ZERO],
         )
             .gpl_only()
