@@ -7,7 +7,8 @@ mod result;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use skep_program::Object;
+use skep_program::{Case, Object};
+use skep_uapi::context::takes_packet;
 use skep_uapi::{ProgType, action_name};
 use skep_vm::{Config, Input, Machine};
 
@@ -186,15 +187,26 @@ impl Inputs {
         let data = args.data_in.as_deref().map(input::read).transpose()?;
         let ctx = args.ctx_in.as_deref().map(input::read).transpose()?;
         let mut inputs = Inputs { mem, data, ctx };
-        if inputs.mem.is_none() && inputs.data.is_none() && skep_uapi::context::takes_packet(prog_type) {
+        if inputs.default_packet(prog_type) {
             note(input::EMPTY_PACKET_NOTE);
-            inputs.data = Some(vec![0; input::EMPTY_PACKET]);
         }
         Ok(inputs)
     }
 
-    fn of_case(case: &skep_program::Case) -> Self {
-        Inputs { mem: case.mem.clone(), data: case.data_in.clone(), ctx: case.ctx_in.clone() }
+    fn of_case(case: &Case) -> Self {
+        let mut inputs =
+            Inputs { mem: case.mem.clone(), data: case.data_in.clone(), ctx: case.ctx_in.clone() };
+        inputs.default_packet(case.program.prog_type);
+        inputs
+    }
+
+    /// A packet of zeros where the program needs one and nothing is given; whether there is one now.
+    fn default_packet(&mut self, prog_type: ProgType) -> bool {
+        let needed = self.mem.is_none() && self.data.is_none() && takes_packet(prog_type);
+        if needed {
+            self.data = Some(vec![0; input::EMPTY_PACKET]);
+        }
+        needed
     }
 
     fn input(&self) -> Input<'_> {
@@ -255,16 +267,9 @@ fn run_cases(args: &Args, path: &std::path::Path) -> Result<Verdict> {
     let bar = progress(cases.len() as u64, "cases");
     let mut all = Verdict::Yes;
     for case in &cases {
-        let object = Object::single(case.program.clone());
-        let json = match machine(args, &object) {
-            Ok(machine) => {
-                let mut thread = machine.thread().map_err(Failure::new)?;
-                let outcome = thread.run(0, Inputs::of_case(case).input()).map_err(Failure::new)?;
-                all = all.and(Verdict::from_bool(outcome.trap.is_none()));
-                let mut result = RunResult::new(&object.programs[0], outcome);
-                result.maps = dump::all(&object, &machine);
-                let mut json = result.json();
-                json["id"] = case.id.clone().into();
+        let json = match run_case(args, case) {
+            Ok((json, ran)) => {
+                all = all.and(Verdict::from_bool(ran));
                 json
             }
             Err(failure) => {
@@ -277,6 +282,20 @@ fn run_cases(args: &Args, path: &std::path::Path) -> Result<Verdict> {
     }
     bar.finish_and_clear();
     Ok(all)
+}
+
+/// The result of one case, and whether it ran to its end.
+fn run_case(args: &Args, case: &Case) -> Result<(serde_json::Value, bool)> {
+    let object = Object::single(case.program.clone());
+    let machine = machine(args, &object)?;
+    let mut thread = machine.thread().map_err(Failure::new)?;
+    let outcome = thread.run(0, Inputs::of_case(case).input()).map_err(Failure::new)?;
+    let ran = outcome.trap.is_none();
+    let mut result = RunResult::new(&object.programs[0], outcome);
+    result.maps = dump::all(&object, &machine);
+    let mut json = result.json();
+    json["id"] = case.id.clone().into();
+    Ok((json, ran))
 }
 
 /// One packet of a capture.

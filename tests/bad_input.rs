@@ -96,7 +96,7 @@ fn wrong_use_is_told_from_wrong_input() {
         (&["run", "-", "-p", "other"], "no program `other`"),
         (&["run", "-", "--mem", "0g"], "not hex"),
         (&["run", "-", "--pcap", "/no/such/capture"], "no such file"),
-        (&["run"], "no program given"),
+        (&["run"], "required"),
         (&["load", "-", "-k", "uml:6.1"], "unsupported"),
         (&["frobnicate"], "frobnicate"),
     ] {

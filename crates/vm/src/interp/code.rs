@@ -133,6 +133,9 @@ flat_codes!(define!(
     CallLocal
     Kfunc
     Exit
+    // An access at a constant offset from `r10` outside of the frame: `off` the offset, `imm` the bytes, or their
+    // complement for a write.
+    OutsideFrame
     // After the last instruction.
     End
 ));

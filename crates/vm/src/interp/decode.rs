@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use skep_isa::{CallKind, Decoded, Imm64, Op, Size, decode};
+use skep_uapi::limits::MAX_BPF_STACK;
 use skep_uapi::{AttachType, HelperId, ProgType};
 
 use super::code::{ATOMIC_OPS, Code, Insn, Reg};
@@ -72,6 +73,21 @@ impl Program {
             helpers: builder.helpers.into(),
         })
     }
+}
+
+/// Bytes of an access at a constant offset from the frame pointer that no frame has, and whether it writes. It
+/// would reach a frame of another function, which no page boundary stops.
+fn outside_frame(insn: &Decoded) -> Option<(u64, bool)> {
+    let (size, base, write) = match insn.op() {
+        Op::Ldx(size) | Op::Ldsx(size) | Op::LoadAcquire(size) => (size, insn.insn.src, false),
+        Op::St(size) | Op::Stx(size) | Op::StoreRelease(size) => (size, insn.insn.dst, true),
+        Op::Atomic(_, skep_isa::Width::W32) => (Size::W, insn.insn.dst, true),
+        Op::Atomic(_, skep_isa::Width::W64) => (Size::Dw, insn.insn.dst, true),
+        _ => return None,
+    };
+    let (start, bytes) = (i64::from(insn.insn.off), size.bytes() as i64);
+    let inside = start >= -(MAX_BPF_STACK as i64) && start + bytes <= 0;
+    (base == 10 && !inside).then_some((bytes as u64, write))
 }
 
 struct Builder<'a> {
@@ -165,6 +181,10 @@ impl Builder<'_> {
             Op::Call(CallKind::Kfunc) => Code::Kfunc,
             Op::Exit => Code::Exit,
         };
+        if let Some((bytes, write)) = outside_frame(insn) {
+            out.code = Code::OutsideFrame;
+            out.imm = if write { !bytes } else { bytes };
+        }
         Ok(out)
     }
 

@@ -14,6 +14,7 @@ use skep_uapi::limits::MAX_CALL_FRAMES;
 pub(crate) use decode::Program;
 
 use crate::context::Context;
+use crate::helper::Redirect;
 use crate::machine::{Function, Machine};
 use crate::map::Map;
 use crate::memory::GuestMemory;
@@ -49,6 +50,8 @@ pub(crate) struct Exec<'m> {
     pub(crate) key: Vec<u8>,
     /// As `key`.
     pub(crate) value: Vec<u8>,
+    /// Where the last redirect helper asked the packet to go.
+    pub(crate) redirect: Option<Redirect>,
     stack: &'m Stack,
     callers: Vec<Frame<'m>>,
     tail_calls: u32,
@@ -73,6 +76,7 @@ impl<'m> Exec<'m> {
             program,
             key: Vec::new(),
             value: Vec::new(),
+            redirect: None,
             stack,
             callers: Vec::with_capacity(MAX_CALL_FRAMES),
             tail_calls: 0,

@@ -5,12 +5,12 @@
 //! `CHECKED` adds the exact bounds of objects to each access.
 
 use skep_isa::{AluOp, Cond, Size, Width, eval};
-use skep_uapi::limits::{BPF_MAX_MAY_GOTO, MAX_CALL_FRAMES, MAX_TAIL_CALL_CNT};
+use skep_uapi::limits::{BPF_MAX_MAY_GOTO, MAX_BPF_STACK, MAX_CALL_FRAMES, MAX_TAIL_CALL_CNT};
 
 use super::code::{ATOMIC_OPS, Code, Insn, flat_codes};
 use super::{Exec, Frame};
 use crate::memory::{GuestMemory, Scalar};
-use crate::trap::{Trap, TrapKind};
+use crate::trap::{BadAccess, Trap, TrapKind};
 
 /// Registers; the last five are never named.
 type Regs = [u64; 16];
@@ -249,6 +249,7 @@ impl<'m> Exec<'m> {
                         },
                         Code::NoHelper => trap!(TrapKind::no_helper($insn.imm as u32)),
                         Code::Kfunc => trap!(TrapKind::UnsupportedKfunc($insn.imm as i32)),
+                        Code::OutsideFrame => trap!(outside_frame(*$insn, regs[10])),
                         Code::End => {
                             pc -= 1;
                             trap!(TrapKind::FellOff);
@@ -292,6 +293,21 @@ impl<'m> Exec<'m> {
         };
         self.context.packet_load(self.machine.memory(), size, offset)
     }
+}
+
+/// The trap of [`Code::OutsideFrame`].
+#[cold]
+fn outside_frame(insn: Insn, frame_pointer: u64) -> TrapKind {
+    let write = insn.imm.cast_signed() < 0;
+    TrapKind::from(BadAccess {
+        addr: frame_pointer.wrapping_add_signed(i64::from(insn.off)),
+        size: if write { !insn.imm } else { insn.imm },
+        write,
+        object: Some(format!(
+            "offset {} from r10, below which the frame has {MAX_BPF_STACK} bytes",
+            insn.off
+        )),
+    })
 }
 
 #[inline(never)]
