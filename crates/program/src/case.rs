@@ -100,7 +100,8 @@ struct RawCase {
 struct RawRef {
     insn: usize,
     kind: String,
-    name: String,
+    /// `null` where the recorder's kernel had no such id.
+    name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -250,11 +251,9 @@ impl RawCase {
         let btf_refs: Vec<BtfRef> = self
             .btf_refs
             .into_iter()
-            .map(|r| BtfRef {
-                insn: r.insn,
-                kind: if r.kind == "kfunc" { BtfRefKind::Kfunc } else { BtfRefKind::Ksym },
-                name: r.name,
-                weak: false,
+            .filter_map(|r| {
+                let kind = if r.kind == "kfunc" { BtfRefKind::Kfunc } else { BtfRefKind::Ksym };
+                Some(BtfRef { insn: r.insn, kind, name: r.name?, weak: false })
             })
             .collect();
         let requirements = btf_refs.iter().map(|r| Requirement::KernelSymbol(r.name.clone())).collect();
