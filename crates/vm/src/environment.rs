@@ -39,6 +39,8 @@ pub struct Environment {
     pub cgroups: Vec<u64>,
     /// `bpf_get_netns_cookie`.
     pub netns_cookie: u64,
+    /// `bpf_get_socket_cookie`.
+    pub socket_cookie: u64,
 }
 
 impl Default for Environment {
@@ -54,6 +56,7 @@ impl Default for Environment {
             comm: "skep".to_owned(),
             cgroups: vec![1],
             netns_cookie: 1,
+            socket_cookie: 1,
         }
     }
 }

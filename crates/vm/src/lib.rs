@@ -35,7 +35,7 @@ mod trap;
 pub use config::Config;
 pub use context::{Input, InputError};
 pub use environment::{Clock, Environment};
-pub use helper::TraceOutput;
+pub use helper::{Redirect, TraceOutput};
 pub use machine::{InsnProblem, Machine, MachineError, StopHandle};
 pub use map::{Map, PerfRecord};
 pub use thread::{Outcome, RunError, Thread};

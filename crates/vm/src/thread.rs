@@ -9,6 +9,7 @@ use skep_uapi::limits::{MAX_BPF_STACK, MAX_CALL_FRAMES};
 
 use crate::Machine;
 use crate::context::{Context, Input, InputError, Output};
+use crate::helper::Redirect;
 use crate::interp::Exec;
 use crate::memory::{Area, GuestMemory, Object, ObjectKind, Perm};
 use crate::trap::Trap;
@@ -58,6 +59,8 @@ pub struct Outcome {
     pub data_out: Vec<u8>,
     /// Context afterwards; empty where the input had none.
     pub ctx_out: Vec<u8>,
+    /// Where the last redirect helper asked the packet to go, whatever the program returned.
+    pub redirect: Option<Redirect>,
 }
 
 /// Why nothing ran.
@@ -113,8 +116,8 @@ impl<'m> Thread<'m> {
             Ok(r0) => (r0, None),
             Err(trap) => (0, Some(trap)),
         };
-        let insn_count = exec.insn_count();
+        let (insn_count, redirect) = (exec.insn_count(), exec.redirect);
         let Output { data_out, ctx_out } = exec.context.leave(&mut self.buffers, r0);
-        Ok(Outcome { r0, trap, insn_count, data_out, ctx_out })
+        Ok(Outcome { r0, trap, insn_count, data_out, ctx_out, redirect })
     }
 }

@@ -107,6 +107,11 @@ impl Arg {
         Arg { value: self.value.wrapping_add(offset), ..self }
     }
 
+    /// The same argument, at another address.
+    pub(super) fn at(self, addr: u64) -> Arg {
+        Arg { value: addr, ..self }
+    }
+
     /// The map that the argument is.
     #[inline]
     pub(super) fn map<'m>(self, exec: &Exec<'m>) -> Result<&'m Map, Stop> {

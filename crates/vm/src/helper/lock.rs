@@ -22,3 +22,9 @@ pub(super) fn spin_unlock(exec: &mut Exec<'_>, [lock, ..]: [Arg; 5]) -> Answer {
     word.store(0, Ordering::Release);
     Ok(0)
 }
+
+/// `bpf_kptr_xchg`: swaps a pointer in a map value with another.
+pub(super) fn kptr_xchg(exec: &mut Exec<'_>, [field, new, ..]: [Arg; 5]) -> Answer {
+    let word = exec.memory().atomic_u64(field.value, true).map_err(|fault| field.atomic_fault(fault))?;
+    Ok(word.swap(new.value, Ordering::SeqCst))
+}

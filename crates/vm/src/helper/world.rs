@@ -85,13 +85,26 @@ pub(super) fn get_current_comm(exec: &mut Exec<'_>, [buf, size, ..]: [Arg; 5]) -
     Ok(0)
 }
 
-pub(super) fn get_current_cgroup_id(exec: &mut Exec<'_>, _: [Arg; 5]) -> Answer {
+pub(super) fn cgroup_id(exec: &mut Exec<'_>, _: [Arg; 5]) -> Answer {
     Ok(environment(exec).cgroups.last().copied().unwrap_or(0))
 }
 
 pub(super) fn get_current_ancestor_cgroup_id(exec: &mut Exec<'_>, [level, ..]: [Arg; 5]) -> Answer {
+    ancestor(exec, level)
+}
+
+/// The packet's socket belongs to the cgroup of the current task.
+pub(super) fn skb_ancestor_cgroup_id(exec: &mut Exec<'_>, [_, level, ..]: [Arg; 5]) -> Answer {
+    ancestor(exec, level)
+}
+
+fn ancestor(exec: &Exec<'_>, level: Arg) -> Answer {
     let id = usize::try_from(level.int()).ok().and_then(|level| environment(exec).cgroups.get(level));
     Ok(id.copied().unwrap_or(0))
+}
+
+pub(super) fn get_socket_cookie(exec: &mut Exec<'_>, _: [Arg; 5]) -> Answer {
+    Ok(environment(exec).socket_cookie)
 }
 
 pub(super) fn get_netns_cookie(exec: &mut Exec<'_>, _: [Arg; 5]) -> Answer {
