@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The kernel style against what real kernels printed: the level-2 logs in recorded case files.
+//! The disassembler on recorded case files: the kernel style against the level-2 logs of real kernels, and every
+//! style assembled back.
 //!
 //! The recordings are not part of the repository. `SKEP_CASES` names the directory with `*.jsonl` or
-//! `*.jsonl.xz`; without it the check is skipped, and says so. `SKEP_CASES_STEP` looks at every n-th case only
+//! `*.jsonl.xz`; without it the checks are skipped, and say so. `SKEP_CASES_STEP` looks at every n-th case only
 //! (default 10).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use skep_asm::disasm::{Names, Style, print_insn};
+use skep_asm::disasm::{DisasmOptions, Names, Style, disassemble, print_insn};
+use skep_asm::{Options, assemble};
 use skep_isa::Insn;
+use skep_program::{Case, MapSpec};
 
 const RELEASE: &str = "6.18";
 
@@ -70,35 +73,62 @@ fn same(ours: &str, theirs: &str, insn: Insn) -> bool {
     ours == theirs
 }
 
-#[test]
-fn recorded_kernel_logs() {
+/// The lines of all files, every n-th; `None` without recordings.
+fn recorded() -> Option<Vec<String>> {
     let Some(dir) = std::env::var_os("SKEP_CASES") else {
         eprintln!("SKIP: SKEP_CASES names no directory with recorded cases");
-        return;
+        return None;
     };
     let step = std::env::var("SKEP_CASES_STEP").ok().and_then(|s| s.parse().ok()).unwrap_or(10);
+    let of = |file: PathBuf| text(&file).lines().step_by(step).map(str::to_owned).collect::<Vec<_>>();
+    let lines: Vec<String> = files(Path::new(&dir)).into_iter().flat_map(of).collect();
+    assert!(!lines.is_empty(), "no cases in {}", Path::new(&dir).display());
+    Some(lines)
+}
+
+#[test]
+fn recorded_programs_assemble_back() {
+    for (number, line) in recorded().into_iter().flatten().enumerate() {
+        let Case { program, id, .. } = Case::parse(&line, number + 1).expect("a case");
+        for style in Style::ALL {
+            let source =
+                disassemble(&program, &DisasmOptions { style, raw: true, ..DisasmOptions::default() });
+            let object = match assemble(&source, &Options::default()) {
+                Ok(object) => object,
+                Err(e) => panic!("{id}, {style:?}:\n{}", e.render("listing", &source, false)),
+            };
+            let again = &object.programs[0];
+            assert!(again.insns == program.insns, "{id}, {style:?}: the bytes differ");
+            assert_eq!(again.prog_type, program.prog_type, "{id}");
+            for (ours, theirs) in object.maps.iter().zip(program.maps.iter()) {
+                let entries = |map: &MapSpec| map.entries.clone();
+                assert_eq!(entries(ours), entries(theirs), "{id}, {style:?}: contents of `{}`", theirs.name);
+                assert_eq!(ours.map_type, theirs.map_type, "{id}");
+            }
+        }
+    }
+}
+
+#[test]
+fn recorded_kernel_logs() {
+    let Some(cases) = recorded() else { return };
     let (mut lines, mut wrong) = (0, Vec::new());
-    for file in files(Path::new(&dir)) {
-        let text = text(&file);
-        for case in text.lines().step_by(step) {
-            let case: Value = serde_json::from_str(case).expect("JSON");
-            let Some(log) = case["truth"][RELEASE]["log2"].as_str() else { continue };
-            let insns =
-                skep_program::insns_from_hex(case["insns"].as_str().unwrap_or("")).expect("instructions");
-            for (index, theirs) in log.lines().filter_map(instruction) {
-                let Some(&insn) = insns.get(index) else { continue };
-                lines += 1;
-                let mut ours = String::new();
-                print_insn(&mut ours, Style::Kernel, &insns, index, &Kfuncs).expect("a String takes all");
-                if !same(&ours, theirs, insn) {
-                    wrong
-                        .push(format!("{} insn {index}: ours `{ours}`, the kernel's `{theirs}`", case["id"]));
-                }
+    for case in &cases {
+        let case: Value = serde_json::from_str(case).expect("JSON");
+        let Some(log) = case["truth"][RELEASE]["log2"].as_str() else { continue };
+        let insns = skep_program::insns_from_hex(case["insns"].as_str().unwrap_or("")).expect("instructions");
+        for (index, theirs) in log.lines().filter_map(instruction) {
+            let Some(&insn) = insns.get(index) else { continue };
+            lines += 1;
+            let mut ours = String::new();
+            print_insn(&mut ours, Style::Kernel, &insns, index, &Kfuncs).expect("a String takes all");
+            if !same(&ours, theirs, insn) {
+                wrong.push(format!("{} insn {index}: ours `{ours}`, the kernel's `{theirs}`", case["id"]));
             }
         }
     }
     println!("{lines} log lines compared");
-    assert!(lines > 0, "no log lines in {}", Path::new(&dir).display());
+    assert!(lines > 0, "no log lines");
     assert!(
         wrong.is_empty(),
         "{} of {lines} differ:\n{}",
