@@ -183,7 +183,7 @@ pub struct Helper {
     pub id: HelperId,
     /// Name in C and in the kernel's log, `bpf_` included.
     pub name: &'static str,
-    /// Release that first had it.
+    /// Release that first had it; no test looks at kernels that old.
     pub since: Release,
     cap: Cap,
     /// The packet may have moved afterwards: pointers into it are void (`bpf_helper_changes_pkt_data`).

@@ -6,8 +6,8 @@ use super::types::*;
 use super::{Cap, Helper, Release, proto, rows};
 use crate::HelperId;
 
-/// The release that let packet programs ask for the network namespace: by the record of upstream; that 6.12
-/// does not and 6.18 does is checked.
+/// The release that let packet programs ask for the network namespace: 6.12 does not,
+/// 6.18 does; which one in between has not been tried.
 const LATE: Release = Release(6, 15);
 
 rows! {

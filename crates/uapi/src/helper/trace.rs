@@ -7,8 +7,8 @@ use super::types::*;
 use super::{Cap, Helper, Release, proto, rows};
 use crate::HelperId;
 
-/// The release that let programs of every type call most helpers of tracing programs: by the record of
-/// upstream; that 6.12 does not and 6.18 does is checked.
+/// The release that let programs of every type call most helpers of tracing programs: 6.12 does
+/// not, 6.18 does; which one in between has not been tried.
 const LATE: Release = Release(6, 16);
 
 rows! {
