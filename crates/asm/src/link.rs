@@ -182,6 +182,12 @@ impl Linker<'_> {
             functions: Vec::new(),
             btf_refs: Vec::new(),
         };
+        if unit.code.is_empty() {
+            self.diagnostics.push(
+                Diagnostic::new(unit.span.clone(), format!("`{}` has no instructions", unit.name))
+                    .label("expected at least `exit` after this"),
+            );
+        }
         for placed in &unit.code {
             if self.diagnostics.is_full() {
                 break;

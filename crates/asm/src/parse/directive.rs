@@ -43,6 +43,10 @@ const DIRECTIVES: &[(&[&str], Handler)] = &[
     (&[".entry"], |p, at| p.entry(at)),
     (&[".slot"], |p, at| p.slot(at)),
     (&[".rodata", ".data", ".bss"], |p, at| p.data_section(at.value, &at.span)),
+];
+
+/// Directives that put bytes into a data section.
+const CONTENTS: &[(&[&str], Handler)] = &[
     (&[".byte", ".1byte"], |p, at| p.integers(at, 1)),
     (&[".half", ".short", ".2byte"], |p, at| p.integers(at, 2)),
     (&[".word", ".long", ".int", ".4byte"], |p, at| p.integers(at, 4)),
@@ -60,8 +64,14 @@ impl<'s> Parser<'s> {
         if self.compiler_directive(&name)? {
             return Ok(());
         }
-        if let Some((_, handler)) = DIRECTIVES.iter().find(|(names, _)| names.contains(&word)) {
+        let find = |table: &[(&[&str], Handler)]| {
+            table.iter().find(|(names, _)| names.contains(&word)).map(|(_, handler)| *handler)
+        };
+        if let Some(handler) = find(DIRECTIVES) {
             return handler(self, &name);
+        }
+        if let Some(handler) = find(CONTENTS) {
+            return self.contents(&name, handler);
         }
         if word.starts_with(".rodata.") || word.starts_with(".data.") || word.starts_with(".bss.") {
             return self.data_section(word, &name.span);
@@ -75,6 +85,18 @@ impl<'s> Parser<'s> {
                 .label("expected a directive, an instruction or a label")
                 .suggest(word, known),
         )
+    }
+
+    /// A directive that puts bytes into a section, which need not be one of data in a compiler's output.
+    fn contents(&mut self, name: &Spanned<&'s str>, handler: Handler) -> Parsed<()> {
+        match self.place {
+            Place::Skipped => {
+                self.skip_line();
+                Ok(())
+            }
+            Place::License => self.license(),
+            _ => handler(self, name),
+        }
     }
 
     /// `#define NAME value`.
@@ -317,13 +339,13 @@ impl<'s> Parser<'s> {
 #[cfg(test)]
 mod tests {
     use super::super::gnu;
-    use super::DIRECTIVES;
+    use super::{CONTENTS, DIRECTIVES};
 
     /// `docs/assembly.md` tells every directive.
     #[test]
     fn every_directive_is_documented() {
         let page = include_str!("../../../../docs/assembly.md");
-        for name in DIRECTIVES.iter().flat_map(|(names, _)| *names).chain(gnu::KNOWN) {
+        for name in DIRECTIVES.iter().chain(CONTENTS).flat_map(|(names, _)| *names).chain(gnu::KNOWN) {
             let told = page.contains(&format!("`{name}`")) || page.contains(&format!("`{name} "));
             assert!(told, "`{name}` is not in docs/assembly.md");
         }

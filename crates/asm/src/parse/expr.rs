@@ -157,7 +157,20 @@ impl Parser<'_> {
                 unknown.help(format!("its address is loaded by `r1 = {name} ll` or `lddw r1, {name}`")),
             );
         }
+        if self.is_defined_below(name) {
+            return error(
+                unknown.help(format!("`{name}` is known from the line on that defines it, further down")),
+            );
+        }
         error(unknown.suggest(name, self.constants.keys().copied()))
+    }
+
+    fn is_defined_below(&self, name: &str) -> bool {
+        let text = |at: usize| &self.source[self.tokens[at].1.clone()];
+        (self.pos + 1..self.tokens.len()).any(|at| {
+            text(at) == name
+                && (self.tokens[at - 1].0 == Token::Define || matches!(text(at - 1), ".set" | ".equ"))
+        })
     }
 
     /// An expression that fits a signed or unsigned field of so many bits.

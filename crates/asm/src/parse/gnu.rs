@@ -81,17 +81,12 @@ impl<'s> Parser<'s> {
             }
             ".p2align" => self.power_alignment(name)?,
             other if SKIPPED.contains(&other) => self.skip_line(),
-            // The contents of a section that is skipped.
-            _ if self.place == Place::Skipped => self.skip_line(),
-            ".asciz" | ".string" if self.place == Place::License => {
-                self.file.license = Some(self.string()?.value);
-            }
             _ => return Ok(false),
         }
         Ok(true)
     }
 
-    fn skip_line(&mut self) {
+    pub(super) fn skip_line(&mut self) {
         while !self.peek().ends_statement() {
             self.bump();
         }

@@ -42,9 +42,7 @@ impl Parser<'_> {
         let directive = self.peek() == Token::Ident && self.text().starts_with('.');
         let commentary = self.in_log && !directive && !self.at_kernel_line(self.loop_number());
         if commentary {
-            while !self.peek().ends_statement() {
-                self.bump();
-            }
+            self.skip_line();
         }
         commentary
     }

@@ -213,9 +213,7 @@ impl<'s> Parser<'s> {
             let diagnostic = self.unexpected("the end of the line");
             self.diagnostics.push(*diagnostic);
         }
-        while !self.peek().ends_statement() {
-            self.bump();
-        }
+        self.skip_line();
         self.eat(Token::Newline);
     }
 
