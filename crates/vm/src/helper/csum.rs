@@ -61,12 +61,18 @@ fn replace2(checksum: u16, from: u16, to: u16) -> u16 {
     !fold(add(add(u32::from(!checksum), u32::from(!from)), u32::from(to)))
 }
 
-/// The change that a helper is told of.
-fn replace(checksum: u16, from: Arg, to: Arg, size: u64) -> Result<u16, Errno> {
+/// The change that a helper is told of; `half` is how it takes one of a half word.
+fn replace(
+    checksum: u16,
+    from: Arg,
+    to: Arg,
+    size: u64,
+    half: fn(u16, u16, u16) -> u16,
+) -> Result<u16, Errno> {
     match size {
         0 if from.value != 0 => Err(Errno::EINVAL),
         0 => Ok(replace_by_diff(checksum, to.low())),
-        2 => Ok(replace2(checksum, from.low() as u16, to.low() as u16)),
+        2 => Ok(half(checksum, from.low() as u16, to.low() as u16)),
         4 => Ok(replace4(checksum, from.low(), to.low())),
         _ => Err(Errno::EINVAL),
     }
@@ -97,7 +103,7 @@ pub(super) fn l3_replace(exec: &mut Exec<'_>, [ctx, offset, from, to, flags]: [A
     if flags.value & !FIELD_SIZE != 0 {
         return Err(Errno::EINVAL.into());
     }
-    update(exec, ctx, offset, |checksum| replace(checksum, from, to, flags.value))
+    update(exec, ctx, offset, |checksum| replace(checksum, from, to, flags.value, replace2))
 }
 
 /// `bpf_l4_csum_replace`.
@@ -111,19 +117,19 @@ pub(super) fn l4_replace(exec: &mut Exec<'_>, [ctx, offset, from, to, flags]: [A
         if zero_is_none && flags & ENFORCE == 0 && checksum == 0 {
             return Ok(0);
         }
-        match replace(checksum, from, to, flags & FIELD_SIZE)? {
+        // `inet_proto_csum_replace2` widens, which differs where sums are 0 and all ones.
+        let half = |checksum, from, to| replace4(checksum, u32::from(from), u32::from(to));
+        match replace(checksum, from, to, flags & FIELD_SIZE, half)? {
             0 if zero_is_none => Ok(0xffff),
             checksum => Ok(checksum),
         }
     })
 }
 
-/// `bpf_csum_diff`: by how much the sum of what a checksum covers changed.
+/// `bpf_csum_diff`: by how much the sum of what a checksum covers changed. Lengths need not be multiples of 4, which
+/// releases of old ask for.
 pub(super) fn diff(exec: &mut Exec<'_>, [from, from_size, to, to_size, seed]: [Arg; 5]) -> Answer {
     let (from_size, to_size, seed) = (from_size.low(), to_size.low(), seed.low());
-    if !from_size.is_multiple_of(4) || !to_size.is_multiple_of(4) {
-        return Err(Errno::EINVAL.into());
-    }
     let from = from.to_vec(exec, u64::from(from_size))?;
     let to = to.to_vec(exec, u64::from(to_size))?;
     let sum = match (from.is_empty(), to.is_empty()) {
