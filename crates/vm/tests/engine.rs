@@ -77,9 +77,9 @@ fn wild_pointers_are_named() {
 #[test]
 fn checked_mode_knows_the_frame() {
     // One byte over the end of the frame: the caller's frame in the fast mode, a trap in the checked one.
-    let outcome = run_on(&machine_with("*(u8 *)(r10 + 0) = 1\nexit", checked()), Input::Mem(&[]));
+    let outcome = run_on(&machine_with("r1 = r10\n*(u8 *)(r1 + 0) = 1\nexit", checked()), Input::Mem(&[]));
     let trap = outcome.trap.unwrap().to_string();
-    assert!(trap.contains("instruction 0: bad write of 1 byte at"), "{trap}");
+    assert!(trap.contains("instruction 1: bad write of 1 byte at"), "{trap}");
     assert!(trap.ends_with("offset 512 of stack, which has 512 bytes"), "{trap}");
 }
 
