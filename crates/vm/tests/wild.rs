@@ -86,12 +86,37 @@ fn insn() -> impl Strategy<Value = Vec<Insn>> {
     )
 }
 
+/// A helper call with arguments that it may take for real: a map, the stack, the memory, small numbers.
+fn call() -> impl Strategy<Value = Vec<Insn>> {
+    let argument = || (0..5_u8, -8_i32..72);
+    (0..9_i32, 0..220_i32, prop::array::uniform5(argument())).prop_map(|(map, helper, arguments)| {
+        let mut insns = Vec::new();
+        for (reg, (kind, number)) in (1..).zip(arguments) {
+            match kind {
+                0 => insns.extend([Insn::new(0x18, reg, 5, 0, map), Insn::default()]),
+                1 => insns.extend([Insn::new(0xbf, reg, 10, 0, 0), Insn::new(0x07, reg, 0, 0, -64)]),
+                2 => insns.push(Insn::new(0xbf, reg, 6, 0, 0)),
+                // What the last helper returned.
+                3 => insns.push(Insn::new(0xbf, reg, 0, 0, 0)),
+                _ => insns.push(Insn::new(0xb7, reg, 0, 0, number)),
+            }
+        }
+        insns.push(Insn::new(0x85, 0, 0, 0, helper));
+        insns
+    })
+}
+
 /// Sends every jump to an instruction of the program.
 fn land(parts: Vec<Vec<Insn>>) -> Vec<Insn> {
     let mut starts = Vec::new();
     let mut insns: Vec<Insn> = Vec::new();
     for part in parts {
         starts.push(insns.len());
+        let mut at = 0;
+        while at < part.len() {
+            at += skep_isa::slots(part[at]);
+            starts.extend((at < part.len()).then_some(insns.len() + at));
+        }
         insns.extend(part);
     }
     for &at in &starts {
@@ -111,8 +136,9 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
     #[test]
-    fn any_legal_program_ends(parts in prop::collection::vec(insn(), 1..40), memory in prop::collection::vec(any::<u8>(), 0..64)) {
-        let object = object(land(parts), maps());
+    fn any_legal_program_ends(parts in prop::collection::vec(prop_oneof![4 => insn().boxed(), 1 => call().boxed()], 1..40), memory in prop::collection::vec(any::<u8>(), 0..64)) {
+        let keep_memory = vec![Insn::new(0xbf, 6, 1, 0, 0)];
+        let object = object(land([vec![keep_memory], parts].concat()), maps());
         for checked in [false, true] {
             let config = Config { budget: Some(20_000), checked, ..Config::default() };
             // What refers to maps or the kernel in a way that has no meaning here is refused.
