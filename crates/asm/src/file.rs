@@ -146,6 +146,17 @@ pub(crate) struct Map {
     pub slots: Vec<(u32, Spanned<String>)>,
 }
 
+impl Map {
+    /// Whether the object gets this map: templates and data sections that nothing was put into make none.
+    pub fn exists(&self) -> bool {
+        !self.template && !self.is_empty_section()
+    }
+
+    pub fn is_empty_section(&self) -> bool {
+        self.data && self.spec.value_size == 0
+    }
+}
+
 /// What a name of the source stands for, besides constants and labels of code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Symbol {
@@ -169,6 +180,7 @@ pub(crate) struct File {
 impl File {
     /// Whether the source makes neither a program nor a map.
     pub fn has_nothing_to_load(&self) -> bool {
-        self.maps.is_empty() && !self.units.iter().any(|unit| matches!(unit.kind, UnitKind::Program(_)))
+        !self.maps.iter().any(Map::exists)
+            && !self.units.iter().any(|unit| matches!(unit.kind, UnitKind::Program(_)))
     }
 }

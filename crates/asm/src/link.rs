@@ -14,7 +14,7 @@ use skep_program::{BtfRef, BtfRefKind, Function, MapSpec, Object, Program, Requi
 use skep_uapi::{HelperId, MapType};
 
 use crate::diagnostics::{Diagnostic, Diagnostics, Span};
-use crate::file::{Distance, File, Link, Map, Placed, ProgramSpec, Spanned, Symbol, Target, Unit, UnitKind};
+use crate::file::{Distance, File, Link, Placed, ProgramSpec, Spanned, Symbol, Target, Unit, UnitKind};
 use crate::parse::helper;
 
 /// Resolves all names.
@@ -80,9 +80,8 @@ impl Linker<'_> {
     fn maps(&mut self) -> Vec<MapSpec> {
         let mut count = 0;
         for map in &self.file.maps {
-            let exists = !map.template && !is_empty_section(map);
-            self.map_index.push(exists.then_some(count));
-            count += usize::from(exists);
+            self.map_index.push(map.exists().then_some(count));
+            count += usize::from(map.exists());
         }
         let mut specs = Vec::new();
         for (map, index) in self.file.maps.iter().zip(self.map_index.clone()) {
@@ -358,7 +357,7 @@ impl Linker<'_> {
         match self.symbol(name) {
             Some(Symbol::Map(index)) => match self.map_index[index] {
                 Some(number) => Ok(number as i32),
-                None if is_empty_section(&self.file.maps[index]) => error(Diagnostic::new(
+                None if self.file.maps[index].is_empty_section() => error(Diagnostic::new(
                     span.clone(),
                     format!("`{name}` is empty, so there is no such map"),
                 )),
@@ -447,11 +446,6 @@ impl Linker<'_> {
         insns[1].imm = at as i32;
         Ok(())
     }
-}
-
-/// A data section that nothing was put into makes no map.
-fn is_empty_section(map: &Map) -> bool {
-    map.data && map.spec.value_size == 0
 }
 
 /// The source register field that selects an operation.

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Any text ends in an object or in located errors, within bounds.
+//! Any text ends in an object or in located errors, within bounds; and what was assembled can be printed and
+//! assembled again.
 
 use proptest::prelude::*;
+use skep_asm::disasm::{DisasmOptions, Style, disassemble_object};
 use skep_asm::{Diagnostics, MAX_INSNS, Options, assemble};
+use skep_program::{Object, Program};
 
 /// Words that get far into the parser.
 const WORDS: &[&str] = &[
@@ -152,6 +155,16 @@ const WORDS: &[&str] = &[
 fn check(source: &str) -> Result<(), TestCaseError> {
     match assemble(source, &Options::default()) {
         Ok(object) => {
+            for style in Style::ALL {
+                let listing =
+                    disassemble_object(&object, &DisasmOptions { style, ..DisasmOptions::default() });
+                let again = assemble(&listing, &Options::default());
+                let Ok(again) = again else {
+                    return Err(TestCaseError::fail(format!("{style:?}: {again:?}\n{listing}")));
+                };
+                let bytes = |object: &Object| object.programs.iter().map(Program::bytes).collect::<Vec<_>>();
+                prop_assert_eq!(bytes(&object), bytes(&again), "{:?}\n{}", style, listing);
+            }
             for program in &object.programs {
                 prop_assert!(program.functions.is_sorted_by_key(|f| f.start));
                 prop_assert!(program.lines.is_sorted_by_key(|l| l.insn));

@@ -153,11 +153,12 @@ impl<'a> Listing<'a> {
     fn write(&self, out: &mut String) -> fmt::Result {
         let insns = &self.program.insns;
         let mut at = 0;
+        let mut line = None;
         while at < insns.len() {
-            self.write_heading(out, at)?;
+            line = self.write_heading(out, at, line)?;
             let decoded = skep_isa::decode(insns, at).ok();
             let slots = decoded.map_or(1, |d| d.slots());
-            self.write_columns(out, at, slots)?;
+            self.write_columns(out, at)?;
             match decoded {
                 Some(decoded) => {
                     print_insn(out, self.options.style, insns, at, self)?;
@@ -166,37 +167,57 @@ impl<'a> Listing<'a> {
                 None => print_raw(out, insns[at])?,
             }
             out.push('\n');
+            if self.options.raw && slots == 2 {
+                self.write_raw(out, at + 1)?;
+                out.push('\n');
+            }
             at += slots;
         }
         Ok(())
     }
 
-    /// What stands above an instruction: the function that starts, its label, its source line.
-    fn write_heading(&self, out: &mut String, at: usize) -> fmt::Result {
+    /// What stands above an instruction: the function that starts, its label, its source line. A line is not
+    /// repeated where only the column changes: `last` is the one above, and returned is the one that holds now.
+    fn write_heading<'l>(
+        &'l self,
+        out: &mut String,
+        at: usize,
+        mut last: Option<&'l str>,
+    ) -> Result<Option<&'l str>, fmt::Error> {
         if let Some(name) = self.functions.get(&at)
             && at > 0
         {
             writeln!(out, "\n; function {}", one_line(name))?;
+            last = None;
         }
         if self.options.targets == Targets::Labels
             && let Some(label) = self.labels.get(&at)
         {
             writeln!(out, "{label}:")?;
         }
-        match self.source.get(&at) {
-            Some(line) => writeln!(out, "; {line}"),
-            None => Ok(()),
+        let line = self.source.get(&at).map(String::as_str);
+        if let Some(text) = line
+            && line != last
+        {
+            writeln!(out, "; {text}")?;
         }
+        Ok(line.or(last))
     }
 
-    fn write_columns(&self, out: &mut String, at: usize, slots: usize) -> fmt::Result {
+    /// The bytes of a slot, where they are asked for.
+    fn write_raw(&self, out: &mut String, slot: usize) -> fmt::Result {
         if self.options.raw {
             out.push_str("/* ");
-            for byte in self.program.insns[at..at + slots].iter().flat_map(|i| i.to_bytes()) {
+            for byte in self.program.insns[slot].to_bytes() {
                 write!(out, "{byte:02x} ")?;
             }
-            out.push_str("*/ ");
+            out.push_str("*/");
         }
+        Ok(())
+    }
+
+    fn write_columns(&self, out: &mut String, at: usize) -> fmt::Result {
+        self.write_raw(out, at)?;
         // The kernel's opcode in parentheses, which tells `r1 = 0x5` of 64 from one of 32 bits, only stands
         // behind a number.
         if self.options.style == Style::Kernel || self.options.targets == Targets::Offsets {

@@ -244,6 +244,9 @@ impl<'s> Parser<'s> {
     }
 
     fn attach_type_name(&mut self) -> Parsed<AttachType> {
+        if self.peek() == Token::Number {
+            return self.u32("an attach type").map(AttachType);
+        }
         let name = self.ident("an attach type")?;
         AttachType::from_name(name.value).ok_or_else(|| {
             Box::new(
