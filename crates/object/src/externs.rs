@@ -14,6 +14,10 @@ pub(crate) const KCONFIG: &str = ".kconfig";
 /// BTF data section of kernel symbols.
 pub(crate) const KSYMS: &str = ".ksyms";
 
+/// What to do about an extern that is neither of these.
+const UNLINKED: &str = "if another object defines it, link them with `bpftool gen object`; a symbol of the kernel is \
+                        declared with `__ksym`, a configuration value with `__kconfig`";
+
 /// What an extern is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExternKind {
@@ -179,19 +183,11 @@ fn fix_ksym(btf: &mut Btf, v: &mut VarSecinfo, dummy: Option<u32>) {
 }
 
 fn classify(btf: &Btf, declarations: &Declarations, symbol: &Symbol<'_>) -> Result<ExternKind, String> {
-    let t = declarations
-        .by_name
-        .get(symbol.name)
-        .and_then(|&id| btf.get(id))
-        .ok_or("no BTF says what it is: declare it with `__ksym` or `__kconfig`, or define it")?;
+    let t = declarations.by_name.get(symbol.name).and_then(|&id| btf.get(id)).ok_or(UNLINKED)?;
     if t.linkage() != Some(Linkage::Extern) {
         return Err("its BTF says that it is defined here".to_owned());
     }
-    let section = declarations
-        .section_of
-        .get(&t.id)
-        .and_then(|&id| btf.get(id))
-        .ok_or("its BTF lists it in no section: declare it with `__ksym` or `__kconfig`")?;
+    let section = declarations.section_of.get(&t.id).and_then(|&id| btf.get(id)).ok_or(UNLINKED)?;
     match section.name() {
         KSYMS => Ok(ExternKind::Ksym {
             typed: btf.skip_modifiers(t.size_or_type()).is_some(),
@@ -210,7 +206,8 @@ fn classify(btf: &Btf, declarations: &Declarations, symbol: &Symbol<'_>) -> Resu
                 _ => Err("its type has no size".to_owned()),
             }
         }
-        other => Err(format!("externs of section `{other}` are unknown; `.ksyms` and `.kconfig` are known")),
+        // `.maps` and sections of data: of another object, as is what stands in no section.
+        _ => Err(UNLINKED.to_owned()),
     }
 }
 

@@ -146,7 +146,7 @@ fn check(spec: &MapSpec, data: bool) -> Result<(), WriteError> {
         s if !is_identifier(&s.name) => "the name is no C identifier",
         s if s.map_type == MapType::STRUCT_OPS => "struct_ops maps need the kernel's types",
         s if !s.entries.is_empty() => {
-            "only sections of data (.data, .rodata, .bss) have contents in an object"
+            "only data sections (.data, .rodata, .bss) have contents in an object file; fill it after loading"
         }
         s if s.frozen => "only .rodata sections are frozen by libbpf",
         s if s.inner.as_ref().is_some_and(|i| i.inner.is_some()) => "maps of maps of maps do not exist",
