@@ -6,7 +6,8 @@
 
 use skep_isa::{Insn, class, opcode};
 use skep_kernel_load::{Kernel, release};
-use skep_uapi::context::{self, Request};
+use skep_program::btf::{Btf, Kind, Type};
+use skep_uapi::context::{self, Layout, Request};
 use skep_uapi::{AttachType, Bpf, Errno, InfoRecords, ProgLoad, ProgType};
 
 /// The release that the tables were made for.
@@ -168,4 +169,73 @@ fn the_running_kernel_allows_what_the_tables_allow() {
     }
     println!("{asked} accesses asked for");
     assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
+}
+
+/// Every structure that a program type is given.
+fn layouts() -> Vec<&'static Layout> {
+    let mut layouts = vec![&context::SK_BUFF, &context::XDP_MD, &context::BPF_FLOW_KEYS];
+    for &prog_type in ProgType::ALL {
+        if let Some(context::Kind::Struct(layout)) = context::kind_of(prog_type) {
+            layouts.push(layout);
+        }
+    }
+    layouts
+}
+
+/// The named members of a structure, those of anonymous unions and structures included: name, offset in bytes, type.
+fn members<'a>(btf: &'a Btf, structure: Type<'a>, base: u32, out: &mut Vec<(&'a str, u32, u32)>) {
+    for member in structure.members() {
+        let offset = base + member.bit_offset / 8;
+        match btf.skip_modifiers(member.ty) {
+            Some(inner) if member.name.is_empty() && matches!(inner.kind(), Kind::Struct | Kind::Union) => {
+                members(btf, inner, offset, out);
+            }
+            // Padding has no name.
+            _ if member.name.is_empty() => {}
+            _ => out.push((member.name, offset, member.ty)),
+        }
+    }
+}
+
+#[test]
+fn the_running_kernel_has_these_structures() {
+    let Ok(bytes) = std::fs::read("/sys/kernel/btf/vmlinux") else {
+        println!("SKIP: this kernel shows no BTF (/sys/kernel/btf/vmlinux)");
+        return;
+    };
+    let btf = Btf::parse(&bytes).unwrap();
+    for layout in layouts() {
+        let Some(structure) = btf.find(Kind::Struct, layout.name) else {
+            println!("SKIP: this kernel's BTF has no `struct {}`", layout.name);
+            continue;
+        };
+        let mut theirs = Vec::new();
+        members(&btf, structure, 0, &mut theirs);
+        if layout.name == "bpf_raw_tracepoint_args" {
+            // An array without an end; the table has as many elements as a tracepoint can have.
+            assert_eq!((theirs[0].0, theirs[0].1), ("args", 0));
+            continue;
+        }
+        assert_eq!(Some(layout.size), btf.size_of(structure.id), "sizeof(struct {})", layout.name);
+        for (name, offset, ty) in theirs {
+            let field = layout.field(name);
+            match (layout.name, name) {
+                // The kernel's own structure, with shorter names and several views of a word; the uapi's has words.
+                ("pt_regs", _) => {
+                    let uapi =
+                        [name.to_owned(), format!("r{name}"), format!("e{name}"), name.replace('_', "_r")];
+                    if let Some(field) = uapi.iter().find_map(|name| layout.field(name)) {
+                        assert_eq!(field.offset, offset, "pt_regs.{name}");
+                    }
+                    continue;
+                }
+                // The registers as a whole; another name for the socket.
+                ("bpf_perf_event_data", "regs") | ("bpf_sk_lookup", "cookie") => continue,
+                _ => {}
+            }
+            let field = field.unwrap_or_else(|| panic!("{}.{name} is not in the table", layout.name));
+            let what = format!("{}.{name}", layout.name);
+            assert_eq!((field.offset, Some(field.size * field.count)), (offset, btf.size_of(ty)), "{what}");
+        }
+    }
 }

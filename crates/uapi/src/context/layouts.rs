@@ -151,6 +151,30 @@ pub static BPF_SOCK_OPS: Layout = Layout {
     ],
 };
 
+/// `struct bpf_flow_keys`, which a flow dissector fills in; the IPv4 addresses share the place of the IPv6 ones.
+pub static BPF_FLOW_KEYS: Layout = Layout {
+    name: "bpf_flow_keys",
+    size: 56,
+    fields: &[
+        field("nhoff", 0, 2, 1, Scalar),
+        field("thoff", 2, 2, 1, Scalar),
+        field("addr_proto", 4, 2, 1, Scalar),
+        field("is_frag", 6, 1, 1, Scalar),
+        field("is_first_frag", 7, 1, 1, Scalar),
+        field("is_encap", 8, 1, 1, Scalar),
+        field("ip_proto", 9, 1, 1, Scalar),
+        field("n_proto", 10, 2, 1, Scalar),
+        field("sport", 12, 2, 1, Scalar),
+        field("dport", 14, 2, 1, Scalar),
+        field("ipv4_src", 16, 4, 1, Scalar),
+        field("ipv6_src", 16, 4, 4, Scalar),
+        field("ipv4_dst", 20, 4, 1, Scalar),
+        field("ipv6_dst", 32, 4, 4, Scalar),
+        field("flags", 48, 4, 1, Scalar),
+        field("flow_label", 52, 4, 1, Scalar),
+    ],
+};
+
 /// `struct sk_msg_md`.
 pub static SK_MSG_MD: Layout = Layout {
     name: "sk_msg_md",
