@@ -114,8 +114,7 @@ fn functions_of(program: &Program) -> Result<Vec<Function>, WriteError> {
     Ok(begin
         .into_iter()
         .map(|start| match named.get(&start) {
-            Some(_) if start == 0 => Function { name: program.name.clone(), start, global: true },
-            None if start == 0 => Function { name: program.name.clone(), start, global: true },
+            _ if start == 0 => Function { name: program.name.clone(), start, global: true },
             Some(f) => (*f).clone(),
             None => Function { name: format!("{}_sub_{start}", program.name), start, global: false },
         })
@@ -127,11 +126,11 @@ fn cut(program: &Program, functions: &[Function], index: usize) -> Cut {
     let end = functions.get(index + 1).map_or(program.insns.len(), |f| f.start);
     let mut insns = program.insns[start..end].to_vec();
     let mut calls = Vec::new();
-    for at in starts(&program.insns).skip_while(|&at| at < start).take_while(|&at| at < end) {
-        if let Some(target) = function_target(&program.insns, at) {
+    for at in starts(&program.insns[start..end]) {
+        if let Some(target) = function_target(&program.insns, start + at) {
             let callee = functions.partition_point(|f| f.start <= target) - 1;
-            calls.push((at - start, functions[callee].name.clone()));
-            insns[at - start].imm = 0;
+            calls.push((at, functions[callee].name.clone()));
+            insns[at].imm = 0;
         }
     }
     Cut { insns, calls, global: functions[index].global }
@@ -158,6 +157,12 @@ fn check(program: &Program) -> Result<(), WriteError> {
         return Err(program_error(program, "has no instructions"));
     }
     Ok(())
+}
+
+/// What the kernel takes as the name of a function in BTF.
+fn is_function_name(name: &str) -> bool {
+    let start = |c: char| c.is_ascii_alphabetic() || c == '_' || c == '.';
+    name.starts_with(start) && name.chars().all(|c| start(c) || c.is_ascii_digit())
 }
 
 fn section_name(program: &Program) -> Result<String, WriteError> {
@@ -188,16 +193,11 @@ impl Code {
             let name = section_name(program)?;
             let functions = functions_of(program)?;
             for (index, f) in functions.iter().enumerate() {
+                if !is_function_name(&f.name) {
+                    return Err(program_error(program, format!("`{}` is no name of a function", f.name)));
+                }
                 let piece = cut(program, &functions, index);
                 let section = if index == 0 {
-                    if piece
-                        .calls
-                        .iter()
-                        .chain(known.values().flat_map(|c| &c.calls))
-                        .any(|(_, n)| *n == program.name)
-                    {
-                        return Err(program_error(program, "calls itself"));
-                    }
                     sections.iter().position(|s| s.name == name).unwrap_or_else(|| {
                         sections.push(CodeSection { name: name.clone(), ..CodeSection::default() });
                         sections.len() - 1
