@@ -6,7 +6,8 @@ use skep_isa::{CallKind, Op};
 use skep_program::Object;
 use skep_uapi::HelperId;
 
-/// Helpers that read time, chance, the CPU, the current task, addresses of the kernel, or its network.
+/// Helpers that read time, chance, the CPU, the current task, addresses of the kernel, or its network
+/// devices, routes and sockets.
 const DEPENDENT: &[HelperId] = &[
     HelperId::KTIME_GET_NS,
     HelperId::KTIME_GET_BOOT_NS,
@@ -48,6 +49,7 @@ const DEPENDENT: &[HelperId] = &[
     HelperId::PROBE_READ_KERNEL_STR,
     HelperId::FIB_LOOKUP,
     HelperId::CHECK_MTU,
+    HelperId::CLONE_REDIRECT,
     HelperId::SK_LOOKUP_TCP,
     HelperId::SK_LOOKUP_UDP,
     HelperId::SKC_LOOKUP_TCP,

@@ -9,7 +9,8 @@ use crate::report::Report;
 use crate::run::{CompareError, RunInput, Theirs, compare_runs};
 
 /// Loads a program of an object with its maps into the running kernel, runs it there and here on inputs in a row,
-/// and compares. All of it is gone from the kernel afterwards.
+/// and compares. All of it is gone from the kernel afterwards. What the program does to the world by its helpers
+/// (`bpf_clone_redirect` sends a copy, `bpf_send_signal` a signal) happens for real.
 ///
 /// # Errors
 /// [`CompareError`] where nothing could be run.

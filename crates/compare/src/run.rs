@@ -5,8 +5,8 @@
 
 use skep_program::load::LoadError;
 use skep_program::{MapSpec, Object};
-use skep_uapi::{Bpf, Errno, MapType, TestRun, TestRunResult};
-use skep_vm::{Config, Input, Machine, MachineError, Outcome, RunError, Thread, Trap, TrapKind};
+use skep_uapi::{Bpf, Errno, MapType, ProgType, TestRun, TestRunResult};
+use skep_vm::{Config, Input, InputError, Machine, MachineError, Outcome, RunError, Thread, Trap, TrapKind};
 
 use crate::contents;
 use crate::environment::dependent_helpers;
@@ -96,12 +96,15 @@ pub enum CompareError {
         /// What is unsupported.
         why: String,
     },
+    /// Programs of this type are not run here.
+    #[error("here: programs of type {0} cannot be run: their context is a kernel object")]
+    TypeNotRun(ProgType),
     /// It calls something that is not implemented here.
     #[error("here: {0}")]
     NotImplemented(Trap),
     /// The other side has no test run for programs of this type.
     #[error("there: BPF_PROG_TEST_RUN does not take programs of type {0}")]
-    NoTestRun(skep_uapi::ProgType),
+    NoTestRun(ProgType),
 }
 
 /// Runs a program of an object here and there on inputs in a row, and compares `r0`, packets, contexts, and the
@@ -148,6 +151,9 @@ fn run_here(
             if matches!(trap.kind, TrapKind::UnsupportedHelper(_) | TrapKind::UnsupportedKfunc(_)) =>
         {
             Err(CompareError::NotImplemented(trap.clone()))
+        }
+        Err(RunError::Input(InputError::UnsupportedType(prog_type))) => {
+            Err(CompareError::TypeNotRun(*prog_type))
         }
         _ => Ok(outcome),
     }

@@ -257,3 +257,45 @@ fn queues_are_compared_at_their_head() {
     let Some(report) = compare(source, "remember", 100) else { return };
     assert!(report.is_equal() && report.skipped.len() == 1, "{report}");
 }
+#[test]
+fn xdp_moves_the_bounds_of_packets() {
+    // Four bytes are pushed in front, written, and the last bytes cut off; then a tag in the metadata.
+    assert_equal(
+        r#"
+.license "GPL"
+.program bounds, xdp
+    r6 = r1
+    r2 = -4
+    call bpf_xdp_adjust_head
+    if r0 != 0 goto out
+    r1 = r6
+    r2 = -5
+    call bpf_xdp_adjust_tail
+    r7 = r0
+    r1 = r6
+    r2 = -8
+    call bpf_xdp_adjust_meta
+    if r0 != 0 goto out
+    r1 = *(u32 *)(r6 + 8)
+    r2 = *(u32 *)(r6 + 0)
+    r3 = r1
+    r3 += 8
+    if r3 > r2 goto out
+    *(u64 *)(r1 + 0) = 77
+    r1 = *(u32 *)(r6 + 4)
+    r3 = r2
+    r3 += 6
+    if r3 > r1 goto out
+    *(u32 *)(r2 + 0) = 0x11223344
+    r1 -= r2
+    r0 = r1
+    r0 += r7
+    exit
+out:
+    r0 = 0
+    exit
+"#,
+        "bounds",
+        1000,
+    );
+}
