@@ -8,6 +8,7 @@ mod harness;
 use harness::*;
 use skep_isa::{Insn, class, opcode};
 use skep_uapi::ProgType;
+use skep_uapi::context::{self, Layout};
 
 /// Program types whose contexts `bpf_prog_test_run_skb` and `bpf_prog_test_run_xdp` make.
 const TYPES: [ProgType; 7] = [
@@ -125,4 +126,37 @@ fn packet_loads_read_as_in_a_test_run_of_the_kernel() {
         }
     }
     assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
+}
+
+#[test]
+fn flow_dissectors_fill_in_keys_as_in_a_test_run_of_the_kernel() {
+    let Some(kernel) = kernel() else { return };
+    let keys = &context::BPF_FLOW_KEYS;
+    let field = |layout: &Layout, name: &str| layout.field(name).unwrap().offset;
+    // Shows the length and the keys at the start, then writes offsets beyond the ends, addresses and ports.
+    let mut insns = PROLOGUE.to_vec();
+    insns.push(ldx(4, 2, 6, field(&context::SK_BUFF, "data")));
+    insns.push(ldx(4, 3, 6, field(&context::SK_BUFF, "data_end")));
+    insns.push(ldx(8, 4, 6, field(&context::SK_BUFF, "flow_keys")));
+    insns.push(Insn::new(class::ALU64 | SUB | opcode::X, 3, 2, 0, 0));
+    insns.push(Insn::new(class::STX | opcode::MEM | size_bits(8), 7, 3, 0, 0));
+    for word in 0..7 {
+        insns.push(ldx(8, 5, 4, 8 * word));
+        insns.push(Insn::new(class::STX | opcode::MEM | size_bits(8), 7, 5, 8 + 8 * word as i16, 0));
+    }
+    for (name, value) in [("sport", 0x1234), ("ip_proto", 17), ("ipv4_dst", 0x0a00_0001), ("nhoff", 3)] {
+        let field = keys.field(name).unwrap();
+        let code = class::ST | opcode::MEM | size_bits(field.size);
+        insns.push(Insn::new(code, 4, 0, field.offset as i16, value));
+    }
+    insns.push(Insn::new(class::ST | opcode::MEM | size_bits(2), 4, 0, field(keys, "thoff") as i16, 9000));
+    insns.extend([mov(0, 0), EXIT]);
+    let object = object(ProgType::FLOW_DISSECTOR, insns, vec![array(64)]);
+    for (what, data) in packets() {
+        for ctx in [None, Some(ctx(keys, &[("flags", 2)]))] {
+            let theirs = on_kernel(&kernel, &object, &data, ctx.as_deref(), keys.size as usize);
+            let ours = on_machine(&object, &data, ctx.as_deref());
+            assert_eq!(theirs, ours, "{what}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ mod rules;
 
 pub use access::{Access, Request, Rule, Sizes, Yields, access, allows_packet_loads, rules_of};
 pub use layouts::{
-    BPF_CGROUP_DEV_CTX, BPF_PERF_EVENT_DATA, BPF_RAW_TRACEPOINT_ARGS, BPF_SK_LOOKUP, BPF_SOCK, BPF_SOCK_ADDR,
+    BPF_CGROUP_DEV_CTX, BPF_FLOW_KEYS, BPF_PERF_EVENT_DATA, BPF_RAW_TRACEPOINT_ARGS, BPF_SK_LOOKUP, BPF_SOCK, BPF_SOCK_ADDR,
     BPF_SOCK_OPS, BPF_SOCKOPT, BPF_SYSCTL, PT_REGS, SK_BUFF, SK_MSG_MD, SK_REUSEPORT_MD, XDP_MD,
 };
 pub use rules::{SOCK, SOCK_COMMON};
@@ -84,6 +84,8 @@ pub enum Kind {
     },
     /// `struct xdp_md`.
     Xdp,
+    /// `struct __sk_buff` of which only the packet and `struct bpf_flow_keys` are to be seen.
+    FlowDissector,
     /// A structure of this layout, given as bytes.
     Struct(&'static Layout),
     /// Bytes whose layout depends on where the program attaches (tracepoints).
@@ -103,6 +105,7 @@ pub const fn kind_of(prog_type: ProgType) -> Option<Kind> {
         | ProgType::LWT_SEG6LOCAL
         | ProgType::SK_SKB => Kind::SkBuff { l2: false },
         ProgType::XDP => Kind::Xdp,
+        ProgType::FLOW_DISSECTOR => Kind::FlowDissector,
         ProgType::KPROBE => Kind::Struct(&PT_REGS),
         ProgType::PERF_EVENT => Kind::Struct(&BPF_PERF_EVENT_DATA),
         ProgType::RAW_TRACEPOINT | ProgType::RAW_TRACEPOINT_WRITABLE => {
@@ -125,7 +128,7 @@ pub const fn kind_of(prog_type: ProgType) -> Option<Kind> {
 /// Whether a program of this type runs on a packet.
 #[must_use]
 pub const fn takes_packet(prog_type: ProgType) -> bool {
-    matches!(kind_of(prog_type), Some(Kind::SkBuff { .. } | Kind::Xdp))
+    matches!(kind_of(prog_type), Some(Kind::SkBuff { .. } | Kind::Xdp | Kind::FlowDissector))
 }
 
 /// Fields of `__sk_buff` that `BPF_PROG_TEST_RUN` takes from the context that it is given, where any other must be
@@ -152,7 +155,7 @@ mod tests {
     fn fields_are_in_order_inside_of_their_structure_and_found_by_offset() {
         for prog_type in ProgType::ALL {
             let layout = match kind_of(*prog_type) {
-                Some(Kind::SkBuff { .. }) => &SK_BUFF,
+                Some(Kind::SkBuff { .. } | Kind::FlowDissector) => &SK_BUFF,
                 Some(Kind::Xdp) => &XDP_MD,
                 Some(Kind::Struct(layout)) => layout,
                 Some(Kind::Opaque) | None => continue,

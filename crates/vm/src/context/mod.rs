@@ -6,6 +6,7 @@
 //! (`skep_uapi::context`).
 
 mod fields;
+mod flow;
 mod packet;
 mod skb;
 mod structure;
@@ -21,6 +22,7 @@ use crate::interp::Program;
 use crate::memory::{Area, GuestMemory, ObjectKind, Perm};
 use crate::trap::TrapKind;
 
+use flow::Flow;
 pub(crate) use skb::SkBuff;
 use structure::Structure;
 pub(crate) use xdp::Xdp;
@@ -112,6 +114,8 @@ pub(crate) enum Context {
     Xdp(Box<Xdp>),
     /// `struct __sk_buff`.
     SkBuff(Box<SkBuff>),
+    /// `struct __sk_buff` of a flow dissector.
+    Flow(Box<Flow>),
     /// Any other structure.
     Structure(Structure),
 }
@@ -146,7 +150,10 @@ impl Context {
             (Kind::SkBuff { l2 }, Input::Packet { data, ctx }) => {
                 Context::SkBuff(Box::new(SkBuff::new(buffers, memory, l2, data, ctx)?))
             }
-            (Kind::Xdp | Kind::SkBuff { .. }, _) => return Err(InputError::NeedsPacket(prog_type)),
+            (Kind::FlowDissector, Input::Packet { data, ctx }) => {
+                Context::Flow(Box::new(Flow::new(buffers, memory, data, ctx)?))
+            }
+            (Kind::Xdp | Kind::SkBuff { .. } | Kind::FlowDissector, _) => return Err(InputError::NeedsPacket(prog_type)),
             (Kind::Struct(layout), input) => {
                 let (data, ctx) = match input {
                     Input::Packet { data, ctx } => (Some(data), ctx),
@@ -168,6 +175,7 @@ impl Context {
             Context::None | Context::Mem(_) => 0,
             Context::Xdp(xdp) => xdp.addr(),
             Context::SkBuff(skb) => skb.addr(),
+            Context::Flow(flow) => flow.addr(),
             Context::Structure(structure) => structure.addr(),
         };
         Ok((context, [r1, 0]))
@@ -186,7 +194,7 @@ impl Context {
         match self {
             Context::SkBuff(skb) => Ok(skb.load(size, offset)),
             Context::Mem(area) => Ok(flat_load(memory, area, size, offset)),
-            Context::None | Context::Xdp(_) | Context::Structure(_) => {
+            Context::None | Context::Xdp(_) | Context::Flow(_) | Context::Structure(_) => {
                 Err(TrapKind::UnsupportedInsn("a packet load"))
             }
         }
@@ -203,6 +211,7 @@ impl Context {
             }
             Context::Xdp(xdp) => xdp.leave(buffers),
             Context::SkBuff(skb) => skb.leave(buffers),
+            Context::Flow(flow) => flow.leave(buffers),
             Context::Structure(structure) => structure.leave(buffers),
         }
     }

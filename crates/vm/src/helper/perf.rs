@@ -22,7 +22,7 @@ pub(super) fn event_output(exec: &mut Exec<'_>, [_, arg, flags, data, size]: [Ar
     let packet = match &exec.context {
         Context::Xdp(xdp) => Some(&xdp.packet),
         Context::SkBuff(skb) => Some(&skb.packet),
-        Context::None | Context::Mem(_) | Context::Structure(_) => None,
+        Context::None | Context::Mem(_) | Context::Flow(_) | Context::Structure(_) => None,
     };
     let known = INDEX_MASK | if packet.is_some() { CTXLEN_MASK } else { 0 };
     if flags.value & !known != 0 {

@@ -54,11 +54,15 @@ fn deliver(exec: &mut Exec<'_>, to: Arg, found: Option<()>, bytes: &mut [u8]) ->
     found.map(|()| 0).ok_or(Errno::EFAULT.into())
 }
 
-/// `bpf_skb_load_bytes`.
+/// `bpf_skb_load_bytes`, also of flow dissectors.
 pub(super) fn load_bytes(exec: &mut Exec<'_>, [ctx, offset, to, len, _]: [Arg; 5]) -> Answer {
     to.check_writable(exec, u64::from(len.low()))?;
     let mut bytes = vec![0; len.low() as usize];
-    let found = skb(exec, ctx)?.packet.read(offset.low(), &mut bytes);
+    let packet = match &exec.context {
+        Context::Flow(flow) if ctx.value == flow.addr() => &flow.packet,
+        _ => &skb(exec, ctx)?.packet,
+    };
+    let found = packet.read(offset.low(), &mut bytes);
     deliver(exec, to, found, &mut bytes)
 }
 

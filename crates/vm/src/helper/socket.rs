@@ -69,7 +69,7 @@ pub(super) fn check_mtu(exec: &mut Exec<'_>, [_, ifindex, mtu, diff, flags]: [Ar
     let (len, known) = match &exec.context {
         Context::Xdp(xdp) => (xdp.packet.len(), 0),
         Context::SkBuff(skb) => (skb.packet.len(), CHECK_SEGMENTS),
-        Context::None | Context::Mem(_) | Context::Structure(_) => {
+        Context::None | Context::Mem(_) | Context::Flow(_) | Context::Structure(_) => {
             return Err(Stop::Context("a packet"));
         }
     };
