@@ -82,7 +82,9 @@ pub fn read(path: &Path) -> Vec<Case> {
                 match part {
                     Part::Head if line.is_empty() || line.starts_with(';') => {}
                     Part::Head => {
-                        head(case, line).unwrap_or_else(|| fail("expected `cpu:`, `kernel:` or `run:`"))
+                        if head(case, line).is_none() {
+                            fail("expected `cpu:`, `kernel:` or `run:`");
+                        }
                     }
                     Part::PseudoC => case.pseudo_c = format!("{}{line}\n", case.pseudo_c),
                     Part::Mnemonic => case.mnemonic = format!("{}{line}\n", case.mnemonic),
