@@ -581,11 +581,6 @@ impl Area {
         unsafe { AtomicU32::from_ptr(self.memory.host(self.at(offset, 4)).cast()) }
     }
 
-    /// Changes what programs may do with all of the area.
-    pub(crate) fn set_perm(&self, perm: Perm) {
-        self.memory.set_perms(self.addr, self.bytes(), perm.bits());
-    }
-
     /// The memory that it is a part of.
     pub(crate) fn memory(&self) -> &Arc<GuestMemory> {
         &self.memory

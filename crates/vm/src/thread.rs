@@ -8,17 +8,33 @@ use skep_uapi::Errno;
 use skep_uapi::limits::{MAX_BPF_STACK, MAX_CALL_FRAMES};
 
 use crate::Machine;
-use crate::context::{Context, Input, InputError, Output};
+use crate::context::{Buffers, Context, Input, InputError, Output};
 use crate::helper::Redirect;
-use crate::interp::Exec;
+use crate::interp::{Exec, Scratch};
 use crate::memory::{Area, GuestMemory, Object, ObjectKind, Perm};
 use crate::trap::Trap;
 
-/// The frames of one thread: frame 0 at the top, each callee below its caller.
-pub(crate) struct Stack {
-    area: Area,
+/// Where the frames of a thread are: frame 0 at the top, each callee below its caller.
+#[derive(Clone, Copy)]
+pub(crate) struct Frames {
+    /// Guest address just above frame 0.
+    top: u64,
     /// Bytes from frame to frame: more than a frame in `checked` mode, so that no two frames touch.
-    stride: u32,
+    stride: u64,
+}
+
+impl Frames {
+    /// `r10` at a call depth: the address just above the frame.
+    #[inline]
+    pub(crate) fn pointer(self, depth: usize) -> u64 {
+        self.top - depth as u64 * self.stride
+    }
+}
+
+/// The frames of one thread.
+struct Stack {
+    area: Area,
+    frames: Frames,
 }
 
 impl Stack {
@@ -26,18 +42,13 @@ impl Stack {
         let frame = MAX_BPF_STACK as u32;
         let stride = if checked { 2 * frame } else { frame };
         let area = memory.alloc(stride * MAX_CALL_FRAMES as u32, Perm::ReadWrite, None)?;
-        let stack = Stack { area, stride };
+        let top = u64::from(area.addr() + area.len());
+        let frames = Frames { top, stride: u64::from(stride) };
         for depth in 0..MAX_CALL_FRAMES {
             let object = Object { len: frame, writable: true, kind: ObjectKind::Stack(depth) };
-            memory.objects().insert(stack.frame_pointer(depth) as u32 - frame, object);
+            memory.objects().insert(frames.pointer(depth) as u32 - frame, object);
         }
-        Ok(stack)
-    }
-
-    /// `r10` at a call depth: the address just above the frame.
-    #[inline]
-    pub(crate) fn frame_pointer(&self, depth: usize) -> u64 {
-        u64::from(self.area.addr() + self.area.len() - depth as u32 * self.stride)
+        Ok(Stack { area, frames })
     }
 
     /// Every run starts with the same contents.
@@ -79,7 +90,8 @@ pub struct Thread<'m> {
     machine: &'m Machine,
     stack: Stack,
     cpu: u32,
-    buffers: crate::context::Buffers,
+    buffers: Buffers,
+    scratch: Scratch<'m>,
 }
 
 impl fmt::Debug for Thread<'_> {
@@ -91,7 +103,7 @@ impl fmt::Debug for Thread<'_> {
 impl<'m> Thread<'m> {
     pub(crate) fn new(machine: &'m Machine) -> Result<Self, Errno> {
         let stack = Stack::new(machine.shared_memory(), machine.config().checked)?;
-        Ok(Thread { machine, stack, cpu: 0, buffers: crate::context::Buffers::default() })
+        Ok(Thread { machine, stack, cpu: 0, buffers: Buffers::default(), scratch: Scratch::default() })
     }
 
     /// Chooses the CPU that programs see: per-cpu maps and `bpf_get_smp_processor_id`. It wraps around at
@@ -111,13 +123,16 @@ impl<'m> Thread<'m> {
         let memory = self.machine.shared_memory();
         let (context, args) = Context::enter(&mut self.buffers, memory, code, input)?;
         self.stack.clear();
-        let mut exec = Exec::new(self.machine, code, context, &self.stack, self.cpu);
+        let scratch = std::mem::take(&mut self.scratch);
+        let mut exec = Exec::new(self.machine, code, context, self.stack.frames, self.cpu, scratch);
         let (r0, trap) = match exec.start(args) {
             Ok(r0) => (r0, None),
             Err(trap) => (0, Some(trap)),
         };
         let (insn_count, redirect) = (exec.insn_count(), exec.redirect);
-        let Output { data_out, ctx_out } = exec.context.leave(&mut self.buffers, r0);
+        let (context, scratch) = exec.finish();
+        self.scratch = scratch;
+        let Output { data_out, ctx_out } = context.leave(&mut self.buffers, r0);
         Ok(Outcome { r0, trap, insn_count, data_out, ctx_out, redirect })
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use skep_isa::{CallKind, Decoded, Imm64, Op, Size, decode};
 use skep_uapi::limits::MAX_BPF_STACK;
-use skep_uapi::{AttachType, HelperId, ProgType};
+use skep_uapi::{HelperId, ProgType};
 
 use super::code::{ATOMIC_OPS, Code, Insn, Reg};
 use crate::helper::{self, Helper};
@@ -18,8 +18,6 @@ pub(crate) struct Program {
     pub(crate) name: Arc<str>,
     /// Type of the program: what contexts are chosen by.
     pub(crate) prog_type: ProgType,
-    /// Attach type that it expects.
-    pub(crate) attach_type: AttachType,
     /// Instructions, and a final [`Code::End`].
     pub(super) insns: Box<[Insn]>,
     /// Slot of each instruction.
@@ -67,7 +65,6 @@ impl Program {
         Ok(Program {
             name,
             prog_type: source.prog_type,
-            attach_type: source.expected_attach_type,
             insns: insns.into(),
             slots: slots.into(),
             helpers: builder.helpers.into(),

@@ -16,9 +16,8 @@ pub(crate) use decode::Program;
 use crate::context::Context;
 use crate::helper::Redirect;
 use crate::machine::{Function, Machine};
-use crate::map::Map;
 use crate::memory::GuestMemory;
-use crate::thread::Stack;
+use crate::thread::Frames;
 use crate::trap::{Trap, TrapKind};
 
 /// Instructions between two looks at the stop flag.
@@ -34,6 +33,14 @@ struct Frame<'m> {
     saved: [u64; 4],
     /// What is left of the budget of `may_goto`.
     may_goto: u32,
+}
+
+/// What a run needs of the host's memory; a thread keeps it from run to run.
+#[derive(Default)]
+pub(crate) struct Scratch<'m> {
+    key: Vec<u8>,
+    value: Vec<u8>,
+    callers: Vec<Frame<'m>>,
 }
 
 /// One run: what the interpreter, helpers and contexts share.
@@ -52,7 +59,7 @@ pub(crate) struct Exec<'m> {
     pub(crate) value: Vec<u8>,
     /// Where the last redirect helper asked the packet to go.
     pub(crate) redirect: Option<Redirect>,
-    stack: &'m Stack,
+    frames: Frames,
     callers: Vec<Frame<'m>>,
     tail_calls: u32,
     /// Instructions that may run before the next look at budget and stop flag. Negative when overdrawn.
@@ -66,36 +73,36 @@ impl<'m> Exec<'m> {
         machine: &'m Machine,
         program: &'m Program,
         context: Context,
-        stack: &'m Stack,
+        frames: Frames,
         cpu: u32,
+        scratch: Scratch<'m>,
     ) -> Self {
+        let Scratch { key, value, mut callers } = scratch;
+        callers.clear();
         Exec {
             machine,
             context,
             cpu,
             program,
-            key: Vec::new(),
-            value: Vec::new(),
+            key,
+            value,
             redirect: None,
-            stack,
-            callers: Vec::with_capacity(MAX_CALL_FRAMES),
+            frames,
+            callers,
             tail_calls: 0,
             fuel: 0,
             granted: 0,
         }
     }
 
+    /// Ends the run: gives back what it ran on, and what it had of the host's memory.
+    pub(crate) fn finish(self) -> (Context, Scratch<'m>) {
+        (self.context, Scratch { key: self.key, value: self.value, callers: self.callers })
+    }
+
     /// Guest memory.
     pub(crate) fn memory(&self) -> &'m GuestMemory {
         self.machine.memory()
-    }
-
-    /// The map that a helper's argument stands for.
-    ///
-    /// # Errors
-    /// [`TrapKind::BadMap`] where it is none.
-    pub(crate) fn map(&self, handle: u64) -> Result<&'m Map, Trap> {
-        self.machine.map_by_handle(handle).ok_or_else(|| TrapKind::BadMap(handle).into())
     }
 
     /// Instructions that ran so far.

@@ -47,7 +47,7 @@ impl<'m> Exec<'m> {
         let bottom = self.callers.len();
         let mut regs: Regs = [0; 16];
         regs[1..6].copy_from_slice(&args);
-        regs[10] = self.stack.frame_pointer(bottom);
+        regs[10] = self.frames.pointer(bottom);
         let mut may_goto = BPF_MAX_MAY_GOTO;
         let mut insns: &'m [Insn] = &self.program.insns;
         let mut pc = *at;
@@ -225,7 +225,7 @@ impl<'m> Exec<'m> {
                             }
                             let saved = [regs[6], regs[7], regs[8], regs[9]];
                             self.callers.push(Frame { program: self.program, pc: pc + 1, saved, may_goto });
-                            regs[10] = self.stack.frame_pointer(self.callers.len());
+                            regs[10] = self.frames.pointer(self.callers.len());
                             may_goto = BPF_MAX_MAY_GOTO;
                             leave!($insn.off as usize);
                         }
@@ -266,7 +266,7 @@ impl<'m> Exec<'m> {
     fn return_to(&mut self, regs: &mut Regs, may_goto: &mut u32) -> usize {
         let Some(frame) = self.callers.pop() else { return 0 };
         regs[6..10].copy_from_slice(&frame.saved);
-        regs[10] = self.stack.frame_pointer(self.callers.len());
+        regs[10] = self.frames.pointer(self.callers.len());
         *may_goto = frame.may_goto;
         self.program = frame.program;
         frame.pc

@@ -37,7 +37,7 @@ use hash::Hash;
 use lpm::Trie;
 pub(crate) use perf::PerfEvents;
 pub use perf::PerfRecord;
-pub(crate) use program::{Element, ElementKey};
+pub(crate) use program::ElementKey;
 use queue::Queue;
 pub(crate) use ringbuf::Ringbuf;
 use slots::Slots;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What helpers do to maps on behalf of a program. Keys and values have the map's sizes.
 
-use skep_uapi::flags::map_create::BPF_F_RDONLY_PROG;
 use skep_uapi::flags::map_update::*;
 use skep_uapi::{Errno, MapType};
 
@@ -121,11 +120,6 @@ impl Map {
             }
             _ => None,
         }
-    }
-
-    /// Whether programs may only read it.
-    pub(crate) fn is_read_only(&self) -> bool {
-        self.flags & BPF_F_RDONLY_PROG != 0
     }
 
     /// The slots of a program array.
