@@ -81,11 +81,8 @@ fn push(bytes: &mut Vec<u8>, words: &[u32]) {
 /// Adds functions to the BTF; the raw `.BTF` and `.BTF.ext`.
 pub(super) fn build(object: &Object, code: &Code, btf: &mut Btf) -> (Vec<u8>, Vec<u8>) {
     let mut strings = Strings::default();
-    let int = btf.find(Kind::Int, "int").map_or(0, |t| t.id);
-    let context = btf.add_type(Kind::Ptr, "", 0, 0, &[]);
-    let name = btf.add_string("ctx");
-    let entry = btf.add_type(Kind::FuncProto, "", 1, int, &[name, context]);
-    let subprogram = btf.find(Kind::FuncProto, "").map_or(entry, |t| t.id);
+    // Without parameters, even for programs: a context of unknown type makes the verifier complain in its log.
+    let prototype = btf.find(Kind::FuncProto, "").map_or(0, |t| t.id);
     let sources: Vec<Lines<'_>> = object.programs.iter().map(Lines::new).collect();
     let (mut functions, mut lines) = (Vec::new(), Vec::new());
     push(&mut functions, &[8]);
@@ -98,8 +95,7 @@ pub(super) fn build(object: &Object, code: &Code, btf: &mut Btf) -> (Vec<u8>, Ve
             // Subprograms have no types of parameters here, so the verifier must follow them from their callers:
             // they are static to it.
             let text = section.name == super::code::TEXT;
-            let (prototype, linkage) =
-                if text { (subprogram, Linkage::Static) } else { (entry, Linkage::Global) };
+            let linkage = if text { Linkage::Static } else { Linkage::Global };
             let id = btf.add_type(Kind::Func, &f.name, linkage as u32, prototype, &[]);
             push(&mut functions, &[f.start as u32 * 8, id]);
             for [insn, file, line, number] in sources[f.program].of(f, &mut strings, btf) {
