@@ -157,6 +157,7 @@ fn run_cases(engine: &dyn Engine, cases: &[Case], tallies: &Tallies) -> Result<(
 
 fn main() {
     let arguments = Arguments::from_args();
+    rbpf::silence_panics();
     let mut engines: Vec<Arc<dyn Engine + Send>> = vec![
         Arc::new(Interpreter { checked: false }),
         Arc::new(Interpreter { checked: true }),

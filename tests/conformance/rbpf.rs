@@ -39,13 +39,27 @@ impl Engine for Rbpf {
                     None => Answer::Error(text),
                 }
             }
-            Err(_) => Answer::Skip("it panics".to_owned()),
+            Err(payload) => {
+                let text = payload.downcast_ref::<&str>().map(|s| (*s).to_owned());
+                let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
+                Answer::Skip(format!("it panics: {text}"))
+            }
         }
     }
 
     fn departs(&self, case: &Case) -> Option<&'static str> {
         DEPARTURES.iter().find(|(name, _)| *name == case.name).map(|(_, reason)| *reason)
     }
+}
+
+/// Keeps panics inside of rbpf, which are caught and counted, from printing anything.
+pub fn silence_panics() {
+    let others = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !info.location().is_some_and(|place| place.file().contains("/rbpf-")) {
+            others(info);
+        }
+    }));
 }
 
 /// Messages of its verifier about what it does not take at all.
