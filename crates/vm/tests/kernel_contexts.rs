@@ -160,3 +160,34 @@ fn flow_dissectors_fill_in_keys_as_in_a_test_run_of_the_kernel() {
         }
     }
 }
+
+#[test]
+fn contexts_of_bytes_are_as_in_a_test_run_of_the_kernel() {
+    let Some(kernel) = kernel() else { return };
+    let bytes: Vec<u8> = (1..=96).collect();
+    // Reads words of several sizes and places of the context; writes one where the program type lets it.
+    for (prog_type, writes) in [(ProgType::RAW_TRACEPOINT, false), (ProgType::SYSCALL, true)] {
+        let mut insns = PROLOGUE.to_vec();
+        for (at, (size, offset)) in [(8, 0), (8, 88), (4, 4), (2, 10), (1, 95)].into_iter().enumerate() {
+            insns.push(ldx(size, 3, 6, offset));
+            insns.push(Insn::new(class::STX | opcode::MEM | size_bits(8), 7, 3, 8 * at as i16, 0));
+        }
+        if writes {
+            insns.push(Insn::new(class::ST | opcode::MEM | size_bits(4), 6, 0, 8, 0x0bad_cafe));
+        }
+        insns.extend([mov(0, 7), EXIT]);
+        let mut object = object(prog_type, insns, vec![array(40)]);
+        if prog_type == ProgType::SYSCALL {
+            object.programs[0].prog_flags = skep_uapi::flags::prog_load::BPF_F_SLEEPABLE;
+        }
+        let theirs = bytes_on_kernel(&kernel, &object, &bytes);
+        let ours = bytes_on_machine(&object, &bytes);
+        assert_eq!((theirs.retval, &theirs.value), (ours.retval, &ours.value), "{prog_type}");
+        // The kernel writes the context of a syscall program back to where it came from.
+        let mut after = bytes.clone();
+        if writes {
+            after[8..12].copy_from_slice(&0x0bad_cafe_u32.to_le_bytes());
+        }
+        assert_eq!(ours.ctx, after, "{prog_type}");
+    }
+}

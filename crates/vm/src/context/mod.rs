@@ -153,7 +153,9 @@ impl Context {
             (Kind::FlowDissector, Input::Packet { data, ctx }) => {
                 Context::Flow(Box::new(Flow::new(buffers, memory, data, ctx)?))
             }
-            (Kind::Xdp | Kind::SkBuff { .. } | Kind::FlowDissector, _) => return Err(InputError::NeedsPacket(prog_type)),
+            (Kind::Xdp | Kind::SkBuff { .. } | Kind::FlowDissector, _) => {
+                return Err(InputError::NeedsPacket(prog_type));
+            }
             (Kind::Struct(layout), input) => {
                 let (data, ctx) = match input {
                     Input::Packet { data, ctx } => (Some(data), ctx),

@@ -49,10 +49,6 @@ pub fn object(prog_type: ProgType, insns: Vec<Insn>, maps: Vec<MapSpec>) -> Obje
 }
 
 pub fn on_kernel(kernel: &Kernel, object: &Object, data: &[u8], ctx: Option<&[u8]>, ctx_size: usize) -> Ran {
-    let maps = load::create_maps(kernel, &object.maps, None).unwrap();
-    let mut log = String::new();
-    let program = load::load_program(kernel, &object.programs[0], &maps, None, 1, &mut log)
-        .unwrap_or_else(|errno| panic!("{errno}\n{log}"));
     let run = TestRun {
         data_in: Some(data),
         data_out_size: 4096,
@@ -60,7 +56,20 @@ pub fn on_kernel(kernel: &Kernel, object: &Object, data: &[u8], ctx: Option<&[u8
         ctx_out_size: if ctx.is_some() { ctx_size } else { 0 },
         ..TestRun::default()
     };
-    let result = kernel.prog_test_run(&program, &run).unwrap_or_else(|errno| panic!("test run: {errno}"));
+    test_run(kernel, object, &run)
+}
+
+/// A run on a context of bytes, of which the kernel gives none back.
+pub fn bytes_on_kernel(kernel: &Kernel, object: &Object, ctx: &[u8]) -> Ran {
+    test_run(kernel, object, &TestRun { ctx_in: Some(ctx), ..TestRun::default() })
+}
+
+fn test_run(kernel: &Kernel, object: &Object, run: &TestRun<'_>) -> Ran {
+    let maps = load::create_maps(kernel, &object.maps, None).unwrap();
+    let mut log = String::new();
+    let program = load::load_program(kernel, &object.programs[0], &maps, None, 1, &mut log)
+        .unwrap_or_else(|errno| panic!("{errno}\n{log}"));
+    let result = kernel.prog_test_run(&program, run).unwrap_or_else(|errno| panic!("test run: {errno}"));
     let mut value = vec![0; object.maps.first().map_or(0, |m| m.value_size as usize)];
     if let Some(map) = maps.first() {
         kernel.map_lookup_elem(map, &[0; 4], &mut value, 0).unwrap();
@@ -69,12 +78,21 @@ pub fn on_kernel(kernel: &Kernel, object: &Object, data: &[u8], ctx: Option<&[u8
 }
 
 pub fn on_machine(object: &Object, data: &[u8], ctx: Option<&[u8]>) -> Ran {
+    let ran = machine_run(object, Input::Packet { data, ctx });
+    if ctx.is_some() { ran } else { Ran { ctx: Vec::new(), ..ran } }
+}
+
+/// A run on a context of bytes.
+pub fn bytes_on_machine(object: &Object, ctx: &[u8]) -> Ran {
+    machine_run(object, Input::Context(ctx))
+}
+
+fn machine_run(object: &Object, input: Input<'_>) -> Ran {
     let machine = Machine::new(object, Config { checked: true, ..Config::default() }).unwrap();
-    let outcome = machine.thread().unwrap().run(0, Input::Packet { data, ctx }).unwrap();
+    let outcome = machine.thread().unwrap().run(0, input).unwrap();
     assert_eq!(outcome.trap, None);
     let value = machine.map(0).map(|map| map.lookup(&[0; 4]).unwrap()).unwrap_or_default();
-    let ctx = if ctx.is_some() { outcome.ctx_out } else { Vec::new() };
-    Ran { retval: outcome.r0 as u32, data: outcome.data_out, ctx, value }
+    Ran { retval: outcome.r0 as u32, data: outcome.data_out, ctx: outcome.ctx_out, value }
 }
 
 pub fn layout_of(prog_type: ProgType) -> &'static Layout {
