@@ -14,6 +14,7 @@
 mod diagnostics;
 pub mod disasm;
 mod file;
+mod func_info;
 mod lexer;
 mod link;
 mod parse;

@@ -30,7 +30,7 @@ pub(crate) fn link(file: &File, source: &str, diagnostics: &mut Diagnostics) -> 
         if linker.diagnostics.is_full() {
             break;
         }
-        let program = linker.program(index, spec, &units, &maps);
+        let mut program = linker.program(index, spec, &units, &maps);
         total += program.insns.len();
         if total > crate::MAX_LINKED_INSNS {
             linker.diagnostics.push(
@@ -45,6 +45,7 @@ pub(crate) fn link(file: &File, source: &str, diagnostics: &mut Diagnostics) -> 
             );
             break;
         }
+        crate::func_info::describe(&mut program);
         object.programs.push(program);
     }
     object
