@@ -171,10 +171,11 @@ impl GuestMemory {
     /// `ENOMEM` when the limit, the region or the host's memory is used up.
     pub(crate) fn alloc_mirrored(self: &Arc<Self>, len: u32, perm: Perm) -> Result<Area, Errno> {
         let mut area = self.take(len.checked_mul(2).ok_or(Errno::ENOMEM)?)?;
+        // Before the attempt, which may fail half way: shared pages must not be taken for private ones.
+        area.mirrored = true;
         if !host::mirror(self.host(area.addr), len as usize) {
             return Err(Errno::ENOMEM);
         }
-        area.mirrored = true;
         self.open(&area, perm, None);
         Ok(area)
     }

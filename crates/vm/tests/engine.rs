@@ -6,6 +6,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{checked, machine, machine_with, r0, run, run_on, trap};
+use skep_uapi::Errno;
 use skep_vm::{Config, Input, TrapKind};
 
 #[test]
@@ -189,6 +190,21 @@ fn tail_calls_of_nothing_fall_through() {
         let source = TAIL_CALLS.replace("r3 = 0\n", &format!("r3 = {index} ll\n"));
         assert_eq!(r0(&source), 1, "index {index}");
     }
+}
+
+#[test]
+fn program_arrays_hold_one_type() {
+    let source = "
+        .map jumps, prog_array, max_entries=2
+        .slot 0 = filter
+        .program filter, socket_filter
+        exit
+        .program other, xdp
+        exit";
+    let machine = machine(source);
+    let jumps = machine.map(0).unwrap();
+    let put = |program: u32| machine.update(jumps, &[1, 0, 0, 0], &program.to_ne_bytes(), 0);
+    assert_eq!((put(0), put(1), put(2)), (Ok(()), Err(Errno::EINVAL), Err(Errno::EBADF)));
 }
 
 #[test]

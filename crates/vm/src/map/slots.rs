@@ -1,17 +1,27 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `prog_array` and `array_of_maps`: slots that hold a program or a map, or nothing.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use skep_uapi::ProgType;
 
 /// Indices of programs or maps of the machine, by slot.
 pub(crate) struct Slots {
     /// Index plus one; 0 is empty.
     slots: Box<[AtomicU32]>,
+    /// Type of the first program that was put in; all others must have it too.
+    owner: OnceLock<ProgType>,
 }
 
 impl Slots {
     pub(super) fn new(entries: u32) -> Self {
-        Slots { slots: (0..entries).map(|_| AtomicU32::new(0)).collect() }
+        Slots { slots: (0..entries).map(|_| AtomicU32::new(0)).collect(), owner: OnceLock::new() }
+    }
+
+    /// `bpf_prog_map_compatible`: whether a program of this type may be put in.
+    pub(super) fn admits(&self, prog_type: ProgType) -> bool {
+        *self.owner.get_or_init(|| prog_type) == prog_type
     }
 
     /// Number of slots.

@@ -134,7 +134,11 @@ impl Map {
             Store::Queue(queue) => queue.push(value, flags),
             Store::Programs(slots) => {
                 let target = slot_target(slots, key, value, flags)?;
-                machine.ok_or(Errno::ENOTSUPP)?.find_program(target as usize).ok_or(Errno::EBADF)?;
+                let machine = machine.ok_or(Errno::ENOTSUPP)?;
+                let program = machine.find_program(target as usize).ok_or(Errno::EBADF)?;
+                if !slots.admits(program.prog_type) {
+                    return Err(Errno::EINVAL);
+                }
                 slots.set(index(key), Some(target));
                 Ok(())
             }
