@@ -30,20 +30,32 @@ pub(super) struct Printed {
     pub(super) text: Vec<u8>,
     /// Bytes of the whole text.
     pub(super) len: usize,
-    limit: usize,
+    size: usize,
 }
 
 impl Printed {
+    /// Bytes that there is still room for.
+    fn room(&self) -> usize {
+        self.size.saturating_sub(1) - self.text.len()
+    }
+
     fn fill(&mut self, byte: u8, count: usize) {
-        let kept = count.min(self.limit - self.text.len());
+        let kept = count.min(self.room());
         self.text.resize(self.text.len() + kept, byte);
         self.len += count;
     }
 
     fn put(&mut self, bytes: &[u8]) {
-        let kept = bytes.len().min(self.limit - self.text.len());
+        let kept = bytes.len().min(self.room());
         self.text.extend_from_slice(&bytes[..kept]);
         self.len += bytes.len();
+    }
+
+    /// Text that was laid out before: behind the end of the buffer it does not even count.
+    fn put_prepared(&mut self, bytes: &[u8]) {
+        if self.len < self.size {
+            self.put(bytes);
+        }
     }
 }
 
@@ -122,17 +134,12 @@ struct Printer<'a> {
     out: Printed,
 }
 
-/// Prints `format`, which has no 0 in it, of which at most `limit` bytes are kept.
+/// Prints `format`, which has no 0 in it, into a buffer of `size` bytes, the last of which is for the end.
 ///
 /// # Errors
 /// `EINVAL` for a format that the kernel refuses, `ENOSPC` for arguments that need more than its buffer.
-pub(super) fn print(
-    format: &[u8],
-    args: &[u64],
-    source: &dyn Source,
-    limit: usize,
-) -> Result<Printed, Errno> {
-    let out = Printed { text: Vec::new(), len: 0, limit };
+pub(super) fn print(format: &[u8], args: &[u64], source: &dyn Source, size: usize) -> Result<Printed, Errno> {
+    let out = Printed { text: Vec::new(), len: 0, size };
     let mut printer = Printer { format, at: 0, args: args.iter(), used: 0, source, out };
     while printer.at < format.len() {
         printer.step()?;
@@ -247,7 +254,7 @@ impl Printer<'_> {
         match (self.peek(1), self.peek(2)) {
             (b'k' | b'u', b's') => {
                 let text = self.string(2, arg)?;
-                self.out.put(&text);
+                self.out.put_prepared(&text);
             }
             (b's' | b'S', _) => {
                 self.take(8, 4)?;
@@ -297,7 +304,7 @@ impl Printer<'_> {
     /// Text that the kernel lays out before it prints: no width applies.
     fn prepared(&mut self, text: &[u8]) -> Result<(), Errno> {
         self.take(text.len() + 1, 1)?;
-        self.out.put(text);
+        self.out.put_prepared(text);
         Ok(())
     }
 }
@@ -327,7 +334,7 @@ mod tests {
     }
 
     fn text(format: &str, args: &[u64]) -> Result<String, Errno> {
-        print(format.as_bytes(), args, &Fake, 1023).map(|p| String::from_utf8(p.text).unwrap())
+        print(format.as_bytes(), args, &Fake, 1024).map(|p| String::from_utf8(p.text).unwrap())
     }
 
     #[test]
@@ -367,7 +374,7 @@ mod tests {
 
     #[test]
     fn long_strings_are_cut_and_fill_the_buffer() {
-        let printed = print(b"%s", &[2], &Fake, 1023).unwrap();
+        let printed = print(b"%s", &[2], &Fake, 1024).unwrap();
         assert_eq!((printed.text.len(), printed.len), (511, 511));
         assert_eq!(text("%s %d", &[2, 1]), Err(Errno::ENOSPC));
         assert_eq!(text("%s %s", &[2, 1]), Err(Errno::ENOSPC));
@@ -375,9 +382,9 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_counts() {
-        let printed = print(b"%20d", &[1], &Fake, 4).unwrap();
+        let printed = print(b"%20d", &[1], &Fake, 5).unwrap();
         assert_eq!((printed.text.as_slice(), printed.len), (&b"    "[..], 20));
-        let printed = print(b"%99999999999d", &[1], &Fake, 4).unwrap();
+        let printed = print(b"%99999999999d", &[1], &Fake, 5).unwrap();
         assert_eq!(printed.len, MAX_WIDTH);
     }
 }

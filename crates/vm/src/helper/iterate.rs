@@ -9,23 +9,24 @@ use crate::map::ElementKey;
 use crate::memory::{ObjectKind, Perm};
 
 /// Most rounds of `bpf_loop` (`BPF_MAX_LOOPS`).
-const MAX_LOOPS: u32 = 8 << 20;
+const MAX_LOOPS: u64 = 8 << 20;
 
-/// Gives the number of rounds; a callback that returns anything but 0 ends it.
+/// Gives the number of rounds; a callback that returns anything but 0 ends it. The kernel compiles the call into
+/// the program (`inline_bpf_loop`), which looks at all of the count, and whose `E2BIG` has 32 bits.
 pub(super) fn bpf_loop(exec: &mut Exec<'_>, [count, callback, ctx, flags, _]: [Arg; 5]) -> Answer {
     let callback = callback.function(exec)?;
     if flags.value != 0 {
         return Err(Errno::EINVAL.into());
     }
-    if count.low() > MAX_LOOPS {
-        return Err(Errno::E2BIG.into());
+    if count.value > MAX_LOOPS {
+        return Ok(u64::from(Errno::E2BIG.negative() as u32));
     }
-    for i in 0..u64::from(count.low()) {
+    for i in 0..count.value {
         if exec.call(callback, [i, ctx.value, 0, 0, 0])? != 0 {
             return Ok(i + 1);
         }
     }
-    Ok(u64::from(count.low()))
+    Ok(count.value)
 }
 
 /// Gives the number of elements that were visited; a callback that returns anything but 0 ends it.

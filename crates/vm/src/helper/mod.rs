@@ -41,6 +41,7 @@ use crate::trap::Trap;
 pub(crate) type Helper = fn(&mut Exec<'_>, [u64; 5]) -> Result<u64, Trap>;
 
 /// What there is to know of a helper.
+#[cfg_attr(not(test), expect(dead_code, reason = "the documentation is made from some of it"))]
 struct Row {
     id: HelperId,
     call: Helper,
@@ -77,7 +78,7 @@ const HELPERS: &[Row] = &[
     row!(MAP_LOOKUP_ELEM, map::lookup_elem),
     row!(MAP_UPDATE_ELEM, map::update_elem),
     row!(MAP_DELETE_ELEM, map::delete_elem),
-    row!(PROBE_READ, probe::read).note("reads guest memory only"),
+    row!(PROBE_READ, probe::probe_read).note("reads guest memory only"),
     row!(KTIME_GET_NS, world::ktime_get_ns).environment(),
     row!(TRACE_PRINTK, print::trace_printk)
         .note("`Machine::take_trace` has the text; pointers are printed as they are"),
@@ -112,7 +113,7 @@ const HELPERS: &[Row] = &[
     row!(GET_NUMA_NODE_ID, world::get_numa_node_id).environment(),
     row!(SKB_CHANGE_HEAD, skb_room::change_head),
     row!(XDP_ADJUST_HEAD, xdp::adjust_head),
-    row!(PROBE_READ_STR, probe::read_str).note("reads guest memory only"),
+    row!(PROBE_READ_STR, probe::probe_read_str).note("reads guest memory only"),
     row!(GET_SOCKET_COOKIE, world::get_socket_cookie).environment(),
     row!(GET_SOCKET_UID, socket::uid).note("0: root"),
     row!(SET_HASH, skb::set_hash),
@@ -134,13 +135,14 @@ const HELPERS: &[Row] = &[
     row!(MAP_PEEK_ELEM, map::peek_elem),
     row!(SPIN_LOCK, lock::spin_lock),
     row!(SPIN_UNLOCK, lock::spin_unlock),
+    row!(SKB_ECN_SET_CE, skb::ecn_set_ce),
     row!(SKC_LOOKUP_TCP, socket::lookup).note("finds none"),
     row!(STRTOL, string::strtol),
     row!(STRTOUL, string::strtoul),
-    row!(PROBE_READ_USER, probe::read).note("reads guest memory only"),
-    row!(PROBE_READ_KERNEL, probe::read).note("reads guest memory only"),
-    row!(PROBE_READ_USER_STR, probe::read_str).note("reads guest memory only"),
-    row!(PROBE_READ_KERNEL_STR, probe::read_str).note("reads guest memory only"),
+    row!(PROBE_READ_USER, probe::probe_read_user).note("reads guest memory only"),
+    row!(PROBE_READ_KERNEL, probe::probe_read_kernel).note("reads guest memory only"),
+    row!(PROBE_READ_USER_STR, probe::probe_read_user_str).note("reads guest memory only"),
+    row!(PROBE_READ_KERNEL_STR, probe::probe_read_kernel_str).note("reads guest memory only"),
     row!(JIFFIES64, world::jiffies64).environment(),
     row!(GET_NETNS_COOKIE, world::get_netns_cookie).environment(),
     row!(GET_CURRENT_ANCESTOR_CGROUP_ID, world::get_current_ancestor_cgroup_id).environment(),
@@ -151,7 +153,7 @@ const HELPERS: &[Row] = &[
     row!(RINGBUF_DISCARD, ringbuf::discard),
     row!(RINGBUF_QUERY, ringbuf::query),
     row!(CSUM_LEVEL, csum::level),
-    row!(COPY_FROM_USER, probe::read).note("reads guest memory only"),
+    row!(COPY_FROM_USER, probe::probe_read_user).note("reads guest memory only"),
     row!(SKB_CGROUP_CLASSID, socket::no_class).note("0"),
     row!(REDIRECT_NEIGH, redirect::redirect_neigh).note("`Outcome::redirect` has the target"),
     row!(REDIRECT_PEER, redirect::redirect_peer).note("`Outcome::redirect` has the target"),
@@ -165,6 +167,7 @@ const HELPERS: &[Row] = &[
     row!(XDP_GET_BUFF_LEN, xdp::get_buff_len),
     row!(XDP_LOAD_BYTES, xdp::load_bytes),
     row!(XDP_STORE_BYTES, xdp::store_bytes),
+    row!(SKB_SET_TSTAMP, skb::set_tstamp),
     row!(KPTR_XCHG, lock::kptr_xchg),
     row!(MAP_LOOKUP_PERCPU_ELEM, map::lookup_percpu_elem),
     row!(DYNPTR_FROM_MEM, dynptr::from_mem),

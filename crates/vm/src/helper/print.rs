@@ -50,7 +50,7 @@ fn vararg(exec: &Exec<'_>, data: Arg, len: Arg) -> Result<Vec<u64>, Stop> {
 
 /// Keeps the line; the result is its whole length.
 fn line(exec: &Exec<'_>, format: &[u8], args: &[u64]) -> Answer {
-    let Printed { text, len, .. } = print(format, args, &Guest(exec), MAX_LINE - 1)?;
+    let Printed { text, len, .. } = print(format, args, &Guest(exec), MAX_LINE)?;
     exec.machine.helper_state().print(text);
     Ok(len as u64)
 }
@@ -73,7 +73,7 @@ pub(super) fn snprintf(exec: &mut Exec<'_>, [out, size, fmt, data, len]: [Arg; 5
     let format = fmt.string(exec, MAX_FORMAT)?;
     let room = size.low();
     out.check_writable(exec, u64::from(room))?;
-    let Printed { mut text, len, .. } = print(&format, &args, &Guest(exec), room.saturating_sub(1) as usize)?;
+    let Printed { mut text, len, .. } = print(&format, &args, &Guest(exec), room as usize)?;
     if room > 0 {
         text.push(0);
         out.write(exec, &text)?;
