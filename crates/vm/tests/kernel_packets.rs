@@ -251,6 +251,19 @@ fn shapes() {
     }
     cases.push(vec![(H::SET_HASH, vec![Ctx, N(0x1234)]), (H::GET_HASH_RECALC, vec![Ctx])]);
     cases.push(vec![(H::SET_HASH, vec![Ctx, N(0x1234)]), (H::SET_HASH_INVALID, vec![Ctx])]);
+    for clock in 0..4 {
+        for time in [0, 12345] {
+            cases.push(vec![(H::SKB_SET_TSTAMP, vec![Ctx, N(time), N(clock)])]);
+        }
+    }
+    const TRAFFIC_CLASSES: [&[u8]; 6] =
+        [&[0x45, 0], &[0x45, 1], &[0x45, 2], &[0x45, 3], &[0x60, 0x10], &[0x60, 0x30]];
+    for class in TRAFFIC_CLASSES {
+        cases.push(vec![
+            (H::SKB_STORE_BYTES, vec![Ctx, N(14), Bytes(class), N(0)]),
+            (H::SKB_ECN_SET_CE, vec![Ctx]),
+        ]);
+    }
     cases.push(vec![(H::SKB_GET_TUNNEL_KEY, vec![Ctx, Room(44), N(0)])]);
     run(TC, &cases);
 }

@@ -23,7 +23,7 @@ use crate::memory::{Area, GuestMemory, ObjectKind, Perm};
 use crate::trap::TrapKind;
 
 use flow::Flow;
-pub(crate) use skb::SkBuff;
+pub(crate) use skb::{NetworkProtocol, SkBuff};
 use structure::Structure;
 pub(crate) use xdp::Xdp;
 

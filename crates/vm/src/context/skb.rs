@@ -29,6 +29,24 @@ const PACKET_HOST: u64 = 0;
 const PACKET_MULTICAST: u64 = 2;
 const PACKET_OTHERHOST: u64 = 3;
 
+/// A protocol of the network layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NetworkProtocol {
+    Ipv4,
+    Ipv6,
+}
+
+impl NetworkProtocol {
+    /// By the bytes of its EtherType.
+    fn of(ethertype: [u8; 2]) -> Option<NetworkProtocol> {
+        match ethertype {
+            [0x08, 0x00] => Some(NetworkProtocol::Ipv4),
+            [0x86, 0xdd] => Some(NetworkProtocol::Ipv6),
+            _ => None,
+        }
+    }
+}
+
 /// A packet and its `__sk_buff`.
 pub(crate) struct SkBuff {
     pub(crate) packet: Packet,
@@ -91,6 +109,22 @@ impl SkBuff {
         self.fields.set("data", u64::from(self.packet.data_addr()));
         self.fields.set("data_end", u64::from(self.packet.end_addr()));
         self.fields.set("data_meta", u64::from(self.packet.meta_addr()));
+    }
+
+    /// The protocol of the network layer, where it is one that helpers know.
+    pub(crate) fn network_protocol(&self) -> Option<NetworkProtocol> {
+        NetworkProtocol::of((self.fields.get("protocol") as u16).to_le_bytes())
+    }
+
+    /// As [`SkBuff::network_protocol`], but behind VLAN tags in the packet (`skb_protocol` with `skip_vlan`).
+    pub(crate) fn protocol_behind_tags(&self) -> Option<NetworkProtocol> {
+        let mut protocol = (self.fields.get("protocol") as u16).to_le_bytes();
+        let mut at = ETH_HLEN as u32;
+        while let [0x81, 0x00] | [0x88, 0xa8] = protocol {
+            self.read_from(self.link, at + 2, &mut protocol)?;
+            at += 4;
+        }
+        NetworkProtocol::of(protocol)
     }
 
     pub(crate) fn addr(&self) -> u64 {

@@ -57,7 +57,7 @@ fn replace4(checksum: u16, from: u32, to: u32) -> u16 {
 }
 
 /// A checksum after a half word of what it covers changed (`csum_replace2`).
-fn replace2(checksum: u16, from: u16, to: u16) -> u16 {
+pub(super) fn replace2(checksum: u16, from: u16, to: u16) -> u16 {
     !fold(add(add(u32::from(!checksum), u32::from(!from)), u32::from(to)))
 }
 

@@ -5,7 +5,8 @@
 use skep_uapi::Errno;
 
 use super::arg::{Answer, Arg, Stop};
-use crate::context::{Context, SkBuff};
+use super::csum;
+use crate::context::{Context, NetworkProtocol, SkBuff};
 use crate::interp::Exec;
 
 /// `BPF_F_RECOMPUTE_CSUM`, which matters to checksums of hardware alone.
@@ -132,4 +133,52 @@ pub(super) fn get_tunnel(exec: &mut Exec<'_>, [ctx, to, size, ..]: [Arg; 5]) -> 
     skb(exec, ctx)?;
     to.zero(exec, u64::from(size.low()))?;
     Err(Errno::EINVAL.into())
+}
+
+/// `bpf_skb_set_tstamp`: a time, and the clock that it is of.
+pub(super) fn set_tstamp(exec: &mut Exec<'_>, [ctx, time, clock, ..]: [Arg; 5]) -> Answer {
+    /// `BPF_SKB_CLOCK_REALTIME`, `BPF_SKB_CLOCK_MONOTONIC` and `BPF_SKB_CLOCK_TAI`.
+    const CLOCKS: std::ops::RangeInclusive<u32> = 0..=2;
+    let skb = skb(exec, ctx)?;
+    if skb.network_protocol().is_none() {
+        return Err(Errno::EOPNOTSUPP.into());
+    }
+    if !CLOCKS.contains(&clock.low()) || (clock.low() != 0 && time.value == 0) {
+        return Err(Errno::EINVAL.into());
+    }
+    skb.fields.set("tstamp", time.value);
+    skb.fields.set("tstamp_type", u64::from(clock.low()));
+    Ok(0)
+}
+
+/// `bpf_skb_ecn_set_ce`: marks the packet as having met congestion, where its sender can be told (`INET_ECN_set_ce`).
+/// The result is whether the mark is there.
+pub(super) fn ecn_set_ce(exec: &mut Exec<'_>, [ctx, ..]: [Arg; 5]) -> Answer {
+    const MARK: u8 = 3;
+    let skb = skb(exec, ctx)?;
+    // As in the kernel, the protocol is the one behind VLAN tags, and the header the one that the tags are in.
+    let Some(protocol) = skb.protocol_behind_tags() else { return Ok(0) };
+    let network = skb.network.max(0) as u32;
+    let mut header = [0; 20];
+    if skb.packet.read(network, &mut header).is_none() {
+        return Ok(0);
+    }
+    match protocol {
+        NetworkProtocol::Ipv4 => {
+            let old = u16::from_le_bytes([header[0], header[1]]);
+            match header[1] & MARK {
+                0 => return Ok(0),
+                MARK => return Ok(1),
+                _ => header[1] |= MARK,
+            }
+            let new = u16::from_le_bytes([header[0], header[1]]);
+            let checksum = csum::replace2(u16::from_le_bytes([header[10], header[11]]), old, new);
+            header[10..12].copy_from_slice(&checksum.to_le_bytes());
+        }
+        // The mark is the low bits of the traffic class, which straddles two bytes.
+        NetworkProtocol::Ipv6 if header[1] >> 4 & MARK == 0 => return Ok(0),
+        NetworkProtocol::Ipv6 => header[1] |= MARK << 4,
+    }
+    skb.packet.write(network, &header).ok_or(Errno::EFAULT)?;
+    Ok(1)
 }
