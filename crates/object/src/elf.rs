@@ -17,6 +17,9 @@ const MAX_SECTION: u64 = 1 << 30;
 /// Most sections taken. clang makes a few dozen; `-ffunction-sections` thousands.
 const MAX_SECTIONS: u64 = 1 << 16;
 
+/// Longest name taken, in bytes: many symbols can share one long name.
+const MAX_NAME: usize = 4096;
+
 /// A section.
 #[derive(Clone, Debug)]
 pub(crate) struct Section<'a> {
@@ -112,9 +115,11 @@ fn damaged(what: &'static str, why: &goblin::error::Error) -> Problem {
     Problem::Damaged { what, why: why.to_string() }
 }
 
-/// The zero-terminated UTF-8 string at an offset of a string table.
+/// The zero-terminated UTF-8 string at an offset of a string table; `None` where there is none, or one longer than
+/// [`MAX_NAME`].
 fn string_at(table: &[u8], offset: usize) -> Option<&str> {
     let rest = table.get(offset..)?;
+    let rest = &rest[..rest.len().min(MAX_NAME + 1)];
     let end = rest.iter().position(|&b| b == 0)?;
     std::str::from_utf8(&rest[..end]).ok()
 }
@@ -175,7 +180,7 @@ impl<'a> Elf<'a> {
             let Some(name) = string_at(names, sh.sh_name) else {
                 return Err(ObjectError::from(Problem::Damaged {
                     what: "section header",
-                    why: format!("name at {:#x} of the string table is not there", sh.sh_name),
+                    why: format!("name at {:#x} of the string table is not there, or too long", sh.sh_name),
                 })
                 .in_section(index, "?"));
             };
@@ -203,6 +208,10 @@ impl<'a> Elf<'a> {
                 }));
             }
             sections.push(section);
+        }
+        // Sections of a real object do not overlap; those of a hostile one could multiply it.
+        if sections.iter().map(|s| s.data.len()).sum::<usize>() > 2 * file_size {
+            return Err(Problem::Damaged { what: "section table", why: "sections overlap".to_owned() }.into());
         }
         let symbols = read_symbols(bytes, &headers, &sections, ctx)?;
         Ok(Elf { sections, symbols, file_size })
@@ -333,7 +342,10 @@ fn read_symbols<'a>(
                 table
                     .error(Problem::Damaged {
                         what: "symbol",
-                        why: format!("name at {:#x} of the string table is not there", s.st_name),
+                        why: format!(
+                            "name at {:#x} of the string table is not there, or too long",
+                            s.st_name
+                        ),
                     })
                     .at((i * goblin::elf64::sym::SIZEOF_SYM) as u64)
             })?;

@@ -76,16 +76,17 @@ impl<'a> Table<'a> {
             if let Some(i) = (1..offsets.len()).find(|&i| offsets[i - 1] > offsets[i]) {
                 return Err((section, u64::from(offsets[i]), "is out of order"));
             }
-            let first = functions.all.partition_point(|f| f.section < section);
-            for (index, f) in functions.all.iter().enumerate().skip(first) {
-                if f.section != section {
-                    break;
-                }
-                let from = offsets.partition_point(|&o| (o as usize / 8) < f.start);
+            let mut from = 0;
+            while let Some(&offset) = offsets.get(from) {
+                let Some(index) = functions.holding(section, offset as usize / 8) else {
+                    // Code of a weak function that the static linker dropped.
+                    from += 1;
+                    continue;
+                };
+                let f = &functions.all[index];
                 let to = offsets.partition_point(|&o| (o as usize / 8) < f.start + f.insns.len());
-                if from < to && of[index].is_none() {
-                    of[index] = Some(&part.records[from * size..to * size]);
-                }
+                of[index].get_or_insert(&part.records[from * size..to * size]);
+                from = to;
             }
         }
         Ok(Table { rec_size: table.rec_size, of })

@@ -53,20 +53,20 @@ pub(crate) struct Externs {
 }
 
 /// What BTF says about the externs, looked up once.
-struct Declarations {
+struct Declarations<'a> {
     /// Variables and functions by name: the first of its name, as libbpf takes it.
-    by_name: HashMap<String, u32>,
+    by_name: HashMap<&'a str, u32>,
     /// Data section of each variable or function.
     section_of: HashMap<u32, u32>,
 }
 
-impl Declarations {
-    fn read(btf: &Btf) -> Self {
+impl<'a> Declarations<'a> {
+    fn read(btf: &'a Btf) -> Self {
         let mut found = Declarations { by_name: HashMap::new(), section_of: HashMap::new() };
         for t in btf.iter() {
             match t.kind() {
                 Kind::Var | Kind::Func => {
-                    found.by_name.entry(t.name().to_owned()).or_insert(t.id);
+                    found.by_name.entry(t.name()).or_insert(t.id);
                 }
                 Kind::Datasec => {
                     for v in t.variables() {
@@ -182,7 +182,7 @@ fn fix_ksym(btf: &mut Btf, v: &mut VarSecinfo, dummy: Option<u32>) {
     }
 }
 
-fn classify(btf: &Btf, declarations: &Declarations, symbol: &Symbol<'_>) -> Result<ExternKind, String> {
+fn classify(btf: &Btf, declarations: &Declarations<'_>, symbol: &Symbol<'_>) -> Result<ExternKind, String> {
     let t = declarations.by_name.get(symbol.name).and_then(|&id| btf.get(id)).ok_or(UNLINKED)?;
     if t.linkage() != Some(Linkage::Extern) {
         return Err("its BTF says that it is defined here".to_owned());

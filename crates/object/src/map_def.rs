@@ -9,6 +9,9 @@ use skep_uapi::MapType;
 /// Bytes of a page, for ring buffers.
 const PAGE: u32 = 4096;
 
+/// Most members of a definition: far more than there are attributes.
+const MAX_ATTRIBUTES: usize = 64;
+
 /// A number: `int (*name)[N]`.
 fn number(btf: &Btf, m: &Member<'_>) -> Result<u32, String> {
     let pointer = btf.skip_modifiers(m.ty).filter(|t| t.kind() == Kind::Ptr);
@@ -64,6 +67,9 @@ fn ring_size(size: u32) -> u32 {
 fn attributes(btf: &Btf, def: &Type<'_>, name: &str, outer: bool) -> Result<MapSpec, String> {
     let mut spec = MapSpec { name: name.to_owned(), ..MapSpec::default() };
     let count = def.vlen();
+    if count > MAX_ATTRIBUTES {
+        return Err(format!("has {count} attributes"));
+    }
     for (i, m) in def.members().enumerate() {
         match m.name {
             "type" => spec.map_type = MapType(number(btf, &m)?),

@@ -21,6 +21,9 @@ pub use types::{Array, EnumValue, Linkage, Member, Param, Type, VarSecinfo};
 /// Steps along modifiers, typedefs and arrays before a walk is given up (libbpf's `MAX_RESOLVE_DEPTH`).
 pub const MAX_DEPTH: usize = 32;
 
+/// Longest string taken, in bytes: a hostile file can name many things by one long string.
+pub const MAX_STRING: usize = 4096;
+
 /// Most types taken (`BTF_MAX_TYPE`).
 const MAX_TYPES: usize = 0x000f_ffff;
 
@@ -116,10 +119,11 @@ impl Btf {
         (1..=self.last_id()).filter_map(|id| self.get(id))
     }
 
-    /// The string at an offset; `None` out of range or not UTF-8.
+    /// The string at an offset; `None` out of range, not UTF-8, or longer than [`MAX_STRING`].
     #[must_use]
     pub fn string(&self, offset: u32) -> Option<&str> {
         let rest = self.strings.get(offset as usize..)?;
+        let rest = &rest[..rest.len().min(MAX_STRING + 1)];
         let end = rest.iter().position(|&b| b == 0)?;
         std::str::from_utf8(&rest[..end]).ok()
     }
