@@ -7,7 +7,7 @@ mod harness;
 
 use harness::*;
 use skep_isa::{Insn, class, opcode};
-use skep_uapi::{HelperId, ProgType};
+use skep_uapi::{HelperId, ProgType, TestRun};
 
 /// An argument of a helper.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +79,7 @@ fn program(prog_type: ProgType, calls: Calls<'_>) -> (Vec<String>, Vec<Insn>) {
     }
     for word in 0..SCRATCH as i16 / 8 {
         let at = 8 * names.len() as i16;
-        insns.push(ldx(8, 3, 10, (scratch + 8 * word) as u16 as u32));
+        insns.push(ldx(8, 3, 10, u32::from((scratch + 8 * word) as u16)));
         insns.push(Insn::new(class::STX | opcode::MEM | size_bits(8), 7, 3, at, 0));
         names.push(format!("scratch memory at {}", 8 * word));
     }
@@ -107,9 +107,11 @@ fn compare(prog_types: &[ProgType], cases: &[Calls<'_>]) {
         for calls in cases {
             let (names, insns) = program(prog_type, calls);
             let object = object(prog_type, insns, vec![array(8 * names.len() as u32)]);
+            let loaded = Loaded::new(&kernel, &object);
             for (what, data) in packets() {
                 runs += 1;
-                let theirs = on_kernel(&kernel, &object, &data, None, 0);
+                let run = TestRun { data_in: Some(&data), data_out_size: 1 << 15, ..TestRun::default() };
+                let theirs = loaded.run(&run);
                 let ours = on_machine(&object, &data, None);
                 let case = format!("{prog_type}, {what}, {calls:?}");
                 let words = theirs.value.as_chunks::<8>().0.iter().zip(ours.value.as_chunks::<8>().0);

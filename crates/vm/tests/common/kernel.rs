@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use skep_isa::{Insn, class, opcode};
-use skep_kernel_load::Kernel;
+use skep_kernel_load::{Kernel, KernelFd};
 use skep_program::{MapSpec, Object, Program, load};
 use skep_uapi::context::{self, Kind, Layout, Request, Yields};
 use skep_uapi::{AttachType, Bpf, MapType, ProgType, TestRun};
@@ -64,17 +64,38 @@ pub fn bytes_on_kernel(kernel: &Kernel, object: &Object, ctx: &[u8]) -> Ran {
     test_run(kernel, object, &TestRun { ctx_in: Some(ctx), ..TestRun::default() })
 }
 
+/// Loads, runs and forgets an object.
 fn test_run(kernel: &Kernel, object: &Object, run: &TestRun<'_>) -> Ran {
-    let maps = load::create_maps(kernel, &object.maps, None).unwrap();
-    let mut log = String::new();
-    let program = load::load_program(kernel, &object.programs[0], &maps, None, 1, &mut log)
-        .unwrap_or_else(|errno| panic!("{errno}\n{log}"));
-    let result = kernel.prog_test_run(&program, run).unwrap_or_else(|errno| panic!("test run: {errno}"));
-    let mut value = vec![0; object.maps.first().map_or(0, |m| m.value_size as usize)];
-    if let Some(map) = maps.first() {
-        kernel.map_lookup_elem(map, &[0; 4], &mut value, 0).unwrap();
+    Loaded::new(kernel, object).run(run)
+}
+
+/// An object's maps and its program in the kernel, for several runs.
+pub struct Loaded<'k> {
+    kernel: &'k Kernel,
+    maps: Vec<KernelFd>,
+    program: KernelFd,
+    value_size: usize,
+}
+
+impl<'k> Loaded<'k> {
+    pub fn new(kernel: &'k Kernel, object: &Object) -> Loaded<'k> {
+        let maps = load::create_maps(kernel, &object.maps, None).unwrap();
+        let mut log = String::new();
+        let program = load::load_program(kernel, &object.programs[0], &maps, None, 1, &mut log)
+            .unwrap_or_else(|errno| panic!("{errno}\n{log}"));
+        let value_size = object.maps.first().map_or(0, |m| m.value_size as usize);
+        Loaded { kernel, maps, program, value_size }
     }
-    Ran { retval: result.retval, data: result.data_out, ctx: result.ctx_out, value }
+
+    pub fn run(&self, run: &TestRun<'_>) -> Ran {
+        let result = self.kernel.prog_test_run(&self.program, run);
+        let result = result.unwrap_or_else(|errno| panic!("test run: {errno}"));
+        let mut value = vec![0; self.value_size];
+        if let Some(map) = self.maps.first() {
+            self.kernel.map_lookup_elem(map, &[0; 4], &mut value, 0).unwrap();
+        }
+        Ran { retval: result.retval, data: result.data_out, ctx: result.ctx_out, value }
+    }
 }
 
 pub fn on_machine(object: &Object, data: &[u8], ctx: Option<&[u8]>) -> Ran {
