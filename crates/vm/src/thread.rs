@@ -135,4 +135,21 @@ impl<'m> Thread<'m> {
         let Output { data_out, ctx_out } = context.leave(&mut self.buffers, r0);
         Ok(Outcome { r0, trap, insn_count, data_out, ctx_out, redirect })
     }
+
+    /// Makes the timer that expires first fire (`bpf_timer_start`), whatever time it is: its callback runs. `None`
+    /// where no timer is set.
+    pub fn run_timer(&mut self) -> Option<Outcome> {
+        let code = self.machine.find_program(0)?;
+        self.stack.clear();
+        let scratch = std::mem::take(&mut self.scratch);
+        let mut exec = Exec::new(self.machine, code, Context::None, self.stack.frames, self.cpu, scratch);
+        let result = crate::helper::fire_timer(&mut exec);
+        let insn_count = exec.insn_count();
+        self.scratch = exec.finish().1;
+        let (r0, trap) = match result? {
+            Ok(r0) => (r0, None),
+            Err(trap) => (0, Some(trap)),
+        };
+        Some(Outcome { r0, trap, insn_count, ..Outcome::default() })
+    }
 }

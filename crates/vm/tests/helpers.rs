@@ -545,3 +545,83 @@ fn pointers_are_swapped() {
         r1 = *(u64 *)(r10 - 8)\nr0 *= 10\nr0 += r1\nexit";
     assert_eq!(r0(source), 57);
 }
+
+#[test]
+fn timers_fire_when_told_to() {
+    let source = ".map m, hash, key=4, value=24, max_entries=4
+        .program p, socket
+        *(u32 *)(r10 - 4) = 7
+        *(u64 *)(r10 - 32) = 0
+        *(u64 *)(r10 - 24) = 0
+        *(u64 *)(r10 - 16) = 0
+        r1 = map[m] ll
+        r2 = r10
+        r2 += -4
+        r3 = r10
+        r3 += -32
+        r4 = 0
+        call bpf_map_update_elem
+        r1 = map[m] ll
+        r2 = r10
+        r2 += -4
+        call bpf_map_lookup_elem
+        if r0 == 0 goto out
+        r6 = r0
+        r1 = r6
+        r2 = 1000
+        r3 = 0
+        call bpf_timer_start
+        r7 = r0
+        r1 = r6
+        r2 = map[m] ll
+        r3 = 1
+        call bpf_timer_init
+        r7 *= 100
+        r7 += r0
+        r1 = r6
+        r2 = map[m] ll
+        r3 = 1
+        call bpf_timer_init
+        r7 *= 100
+        r7 += r0
+        r1 = r6
+        r2 = fired ll
+        call bpf_timer_set_callback
+        r1 = r6
+        r2 = 1000
+        r3 = 0
+        call bpf_timer_start
+        r7 *= 100
+        r7 += r0
+        r0 = r7
+    out:
+        exit
+    fired:
+        r6 = r3
+        r2 = *(u32 *)(r2 + 0)
+        *(u64 *)(r6 + 16) = r2
+        r1 = r6
+        call bpf_timer_cancel
+        r7 = r0
+        r1 = r6
+        r2 = 5
+        r3 = 1
+        call bpf_timer_start
+        r0 = r7
+        exit";
+    let machine = machine(source);
+    let mut thread = machine.thread().unwrap();
+    assert_eq!(thread.run_timer(), None, "none is set");
+    let outcome = thread.run(0, Input::Mem(&[])).unwrap();
+    assert_eq!(outcome.trap, None);
+    let (einval, ebusy) = (-22i64, -16i64);
+    assert_eq!(outcome.r0 as i64, ((einval * 100) * 100 + ebusy) * 100);
+    for _ in 0..2 {
+        let fired = thread.run_timer().expect("set, and set again by the callback");
+        assert_eq!((fired.trap, fired.r0), (None, negative(Errno::EDEADLK)));
+    }
+    let map = machine.map(0).unwrap();
+    assert_eq!(map.lookup(&7u32.to_ne_bytes()).unwrap()[16], 7, "the key");
+    map.delete(&7u32.to_ne_bytes()).unwrap();
+    assert_eq!(thread.run_timer(), None, "gone with its element");
+}

@@ -25,6 +25,7 @@ mod skb_room;
 mod socket;
 mod state;
 mod string;
+mod timer;
 mod world;
 mod xdp;
 
@@ -33,6 +34,7 @@ use skep_uapi::HelperId;
 pub use redirect::Redirect;
 pub(crate) use state::State;
 pub use state::TraceOutput;
+pub(crate) use timer::fire as fire_timer;
 
 use crate::interp::Exec;
 use crate::trap::Trap;
@@ -161,6 +163,10 @@ const HELPERS: &[Row] = &[
     row!(CHECK_MTU, socket::check_mtu).note("of the loopback device, the only one"),
     row!(FOR_EACH_MAP_ELEM, iterate::for_each_map_elem),
     row!(SNPRINTF, print::snprintf).note("pointers are printed as they are"),
+    row!(TIMER_INIT, timer::init).note("`Thread::run_timer` makes timers fire"),
+    row!(TIMER_SET_CALLBACK, timer::set_callback),
+    row!(TIMER_START, timer::start),
+    row!(TIMER_CANCEL, timer::cancel),
     row!(TRACE_VPRINTK, print::trace_vprintk).note("as `bpf_trace_printk`"),
     row!(LOOP, iterate::bpf_loop),
     row!(STRNCMP, string::strncmp),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What helpers keep from call to call, for all threads of a machine: how often a fixed clock was read, where
-//! the random numbers are, what was printed.
+//! the random numbers are, what was printed, which timers are set.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::time::{DynamicClockId, clock_gettime_dynamic};
 
+use super::timer::Timers;
 use crate::environment::{Clock, Environment};
 use crate::machine::Machine;
 
@@ -41,13 +42,19 @@ pub(crate) struct State {
     /// State of the random numbers.
     random: AtomicU64,
     trace: Mutex<Trace>,
+    timers: Mutex<Timers>,
 }
 
 impl State {
     /// The state before the first run.
     pub(crate) fn new(environment: &Environment) -> State {
         let seed = environment.random_seed.unwrap_or_else(|| RandomState::new().hash_one(0));
-        State { readings: AtomicU64::new(0), random: AtomicU64::new(seed), trace: Mutex::default() }
+        State {
+            readings: AtomicU64::new(0),
+            random: AtomicU64::new(seed),
+            trace: Mutex::default(),
+            timers: Mutex::default(),
+        }
     }
 
     /// The time in nanoseconds.
@@ -84,6 +91,10 @@ impl State {
             trace.bytes -= oldest.len().max(1);
             trace.lost += 1;
         }
+    }
+
+    pub(super) fn timers(&self) -> MutexGuard<'_, Timers> {
+        self.timers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn trace(&self) -> MutexGuard<'_, Trace> {
