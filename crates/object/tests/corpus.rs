@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Every object below `SKEP_CORPUS` loads, and its programs, maps and BTF are those of libbpf. Directories, separated
-//! by `:`; `build-corpus.sh` makes one from a kernel tree.
+//! by `:`; `build-corpus.sh` makes one from a kernel tree. `SKEP_LIBBPF` gives the compiler flags for a newer libbpf than
+//! the installed one, which may not know `.struct_ops.link` or exception callbacks.
 
 mod common;
 
@@ -96,6 +97,7 @@ fn corpus_equals_libbpf() {
     for (what, count) in &tally.counts {
         println!("{count:6} {what}");
     }
+    println!("{}", tally.notes.join("\n"));
     assert!(
         tally.failures.is_empty(),
         "{} differences:\n{}",
