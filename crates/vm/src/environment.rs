@@ -17,6 +17,17 @@ pub enum Clock {
     },
 }
 
+/// A kernel parameter under `/proc/sys`, and what is done to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sysctl {
+    /// Its path, for instance `net/ipv4/ip_forward`.
+    pub name: String,
+    /// Its value now, as `/proc/sys` shows it.
+    pub current: String,
+    /// The value that is about to be written; `None` where it is read.
+    pub new: Option<String>,
+}
+
 /// What helpers see of the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Environment {
@@ -41,6 +52,12 @@ pub struct Environment {
     pub netns_cookie: u64,
     /// `bpf_get_socket_cookie`.
     pub socket_cookie: u64,
+    /// `bpf_get_attach_cookie`: what the program was attached with.
+    pub attach_cookie: u64,
+    /// `bpf_get_func_ip`: address of the traced function.
+    pub func_ip: u64,
+    /// The kernel parameter that a `cgroup_sysctl` program is asked about.
+    pub sysctl: Sysctl,
 }
 
 impl Default for Environment {
@@ -57,6 +74,9 @@ impl Default for Environment {
             cgroups: vec![1],
             netns_cookie: 1,
             socket_cookie: 1,
+            attach_cookie: 0,
+            func_ip: 0,
+            sysctl: Sysctl::default(),
         }
     }
 }

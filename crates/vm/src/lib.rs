@@ -34,7 +34,7 @@ mod trap;
 
 pub use config::Config;
 pub use context::{Input, InputError};
-pub use environment::{Clock, Environment};
+pub use environment::{Clock, Environment, Sysctl};
 pub use helper::{Redirect, TraceOutput};
 pub use machine::{InsnProblem, Machine, MachineError, StopHandle};
 pub use map::{Map, PerfRecord};

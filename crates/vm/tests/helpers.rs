@@ -5,7 +5,7 @@ mod common;
 
 use common::{machine, machine_with, r0, run_on, trap};
 use skep_uapi::Errno;
-use skep_vm::{Clock, Config, Environment, Input, TrapKind};
+use skep_vm::{Clock, Config, Environment, Input, Sysctl, TrapKind};
 
 fn negative(errno: Errno) -> u64 {
     errno.negative() as u64
@@ -624,4 +624,37 @@ fn timers_fire_when_told_to() {
     assert_eq!(map.lookup(&7u32.to_ne_bytes()).unwrap()[16], 7, "the key");
     map.delete(&7u32.to_ne_bytes()).unwrap();
     assert_eq!(thread.run_timer(), None, "gone with its element");
+}
+
+#[test]
+fn kernel_parameters_are_those_of_the_environment() {
+    let run = |new: Option<&str>, call: &str| {
+        let sysctl = Sysctl {
+            name: "net/ipv4/ip_forward".to_owned(),
+            current: "0\n".to_owned(),
+            new: new.map(str::to_owned),
+        };
+        let environment = Environment { sysctl, ..Environment::reproducible() };
+        let source = format!(
+            "*(u64 *)(r10 - 8) = -1\nr2 = r10\nr2 += -8\n{call}\nif r0 s< 0 goto out\nr0 <<= 56
+            r1 = *(u64 *)(r10 - 8)\nr1 <<= 8\nr1 >>= 8\nr0 |= r1\nout:\nexit"
+        );
+        let machine = machine_with(&source, Config { environment, ..Config::default() });
+        let outcome = run_on(&machine, Input::Mem(&[]));
+        assert_eq!(outcome.trap, None, "{call}");
+        (outcome.r0, machine.take_new_sysctl())
+    };
+    let get = |len: u64, text: &[u8; 7]| {
+        (len << 56 | u64::from_le_bytes([&text[..], b"\0"].concat().try_into().unwrap()), None)
+    };
+    let name = |size: u32, flags: u32| format!("r3 = {size}\nr4 = {flags}\ncall bpf_sysctl_get_name");
+    assert_eq!(run(None, &name(8, 0)), (negative(Errno::E2BIG), None));
+    assert_eq!(run(None, &name(8, 1)), (negative(Errno::E2BIG), None));
+    assert_eq!(run(None, "r3 = 8\ncall bpf_sysctl_get_current_value"), get(2, b"0\n\0\0\0\0\0"));
+    assert_eq!(run(None, "r3 = 2\ncall bpf_sysctl_get_current_value"), (negative(Errno::E2BIG), None));
+    assert_eq!(run(None, "r3 = 8\ncall bpf_sysctl_get_new_value"), (negative(Errno::EINVAL), None));
+    assert_eq!(run(Some("1"), "r3 = 4\ncall bpf_sysctl_get_new_value"), get(1, b"1\0\0\0\xff\xff\xff"));
+    let set = "*(u16 *)(r10 - 8) = 0x3231\nr3 = 2\ncall bpf_sysctl_set_new_value";
+    assert_eq!(run(None, set).0, negative(Errno::EINVAL));
+    assert_eq!(run(Some("1"), set).1.as_deref(), Some(&b"12"[..]));
 }

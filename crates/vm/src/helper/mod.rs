@@ -25,6 +25,7 @@ mod skb_room;
 mod socket;
 mod state;
 mod string;
+mod sysctl;
 mod timer;
 mod world;
 mod xdp;
@@ -139,6 +140,10 @@ const HELPERS: &[Row] = &[
     row!(SPIN_UNLOCK, lock::spin_unlock),
     row!(SKB_ECN_SET_CE, skb::ecn_set_ce),
     row!(SKC_LOOKUP_TCP, socket::lookup).note("finds none"),
+    row!(SYSCTL_GET_NAME, sysctl::get_name).environment(),
+    row!(SYSCTL_GET_CURRENT_VALUE, sysctl::get_current_value).environment(),
+    row!(SYSCTL_GET_NEW_VALUE, sysctl::get_new_value).environment(),
+    row!(SYSCTL_SET_NEW_VALUE, sysctl::set_new_value).note("`Machine::take_new_sysctl` has the value"),
     row!(STRTOL, string::strtol),
     row!(STRTOUL, string::strtoul),
     row!(PROBE_READ_USER, probe::probe_read_user).note("reads guest memory only"),
@@ -167,6 +172,8 @@ const HELPERS: &[Row] = &[
     row!(TIMER_SET_CALLBACK, timer::set_callback),
     row!(TIMER_START, timer::start),
     row!(TIMER_CANCEL, timer::cancel),
+    row!(GET_FUNC_IP, world::get_func_ip).environment(),
+    row!(GET_ATTACH_COOKIE, world::get_attach_cookie).environment(),
     row!(TRACE_VPRINTK, print::trace_vprintk).note("as `bpf_trace_printk`"),
     row!(LOOP, iterate::bpf_loop),
     row!(STRNCMP, string::strncmp),

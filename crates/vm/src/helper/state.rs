@@ -43,6 +43,7 @@ pub(crate) struct State {
     random: AtomicU64,
     trace: Mutex<Trace>,
     timers: Mutex<Timers>,
+    new_sysctl: Mutex<Option<Vec<u8>>>,
 }
 
 impl State {
@@ -54,6 +55,7 @@ impl State {
             random: AtomicU64::new(seed),
             trace: Mutex::default(),
             timers: Mutex::default(),
+            new_sysctl: Mutex::default(),
         }
     }
 
@@ -97,6 +99,10 @@ impl State {
         self.timers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn new_sysctl(&self) -> MutexGuard<'_, Option<Vec<u8>>> {
+        self.new_sysctl.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn trace(&self) -> MutexGuard<'_, Trace> {
         self.trace.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -108,5 +114,12 @@ impl Machine {
     pub fn take_trace(&self) -> TraceOutput {
         let trace = std::mem::take(&mut *self.helper_state().trace());
         TraceOutput { entries: trace.entries.into(), lost: trace.lost }
+    }
+
+    /// Takes the value that a program set for the kernel parameter of [`Environment::sysctl`]
+    /// (`bpf_sysctl_set_new_value`).
+    #[must_use]
+    pub fn take_new_sysctl(&self) -> Option<Vec<u8>> {
+        self.helper_state().new_sysctl().take()
     }
 }

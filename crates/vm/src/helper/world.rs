@@ -110,3 +110,11 @@ pub(super) fn get_socket_cookie(exec: &mut Exec<'_>, _: [Arg; 5]) -> Answer {
 pub(super) fn get_netns_cookie(exec: &mut Exec<'_>, _: [Arg; 5]) -> Answer {
     Ok(environment(exec).netns_cookie)
 }
+
+pub(super) fn get_attach_cookie(exec: &mut Exec<'_>, _: [Arg; 5]) -> Answer {
+    Ok(environment(exec).attach_cookie)
+}
+
+pub(super) fn get_func_ip(exec: &mut Exec<'_>, _: [Arg; 5]) -> Answer {
+    Ok(environment(exec).func_ip)
+}
