@@ -31,7 +31,8 @@ fn count(summary: &Value, action: &str) -> u64 {
 
 /// Packets of the capture, by EtherType and place of the port, found without skep.
 fn packets() -> Vec<Vec<u8>> {
-    let bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(CAPTURE)).expect("the capture is there");
+    let bytes =
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(CAPTURE)).expect("the capture is there");
     let mut rest = &bytes[24..];
     let mut packets = Vec::new();
     while let Some((header, after)) = rest.split_first_chunk::<16>() {
