@@ -553,3 +553,24 @@ fn devices_and_routes_answer_alike() {
     ];
     agree(bodies.map(|body| source("", &body)));
 }
+
+#[test]
+fn clocks_are_those_of_the_kernel() {
+    let Some(kernel) = kernel() else { return };
+    let clocks = ["ktime_get_ns", "ktime_get_boot_ns", "ktime_get_tai_ns", "ktime_get_coarse_ns"];
+    let calls: String = clocks
+        .iter()
+        .enumerate()
+        .map(|(i, clock)| format!("call bpf_{clock}\n*(u64 *)(r9 + {}) = r0\n", i * 8))
+        .collect();
+    let source = source("", &calls);
+    let object = object(&source);
+    let (there, here) = (on_kernel(&kernel, &object, &source), on_machine(&object, &source));
+    let read = |ran: &Ran, i: usize| u64::from_ne_bytes(ran.value[i * 8..i * 8 + 8].try_into().unwrap());
+    for (i, clock) in clocks.iter().enumerate() {
+        let passed = read(&here, i).checked_sub(read(&there, i));
+        // The coarse clock stands still for up to 10 ms.
+        let passed = passed.or_else(|| (*clock == "ktime_get_coarse_ns").then_some(0));
+        assert!(passed.is_some_and(|ns| ns < 60_000_000_000), "{clock}");
+    }
+}
