@@ -10,7 +10,7 @@ use std::time::Instant;
 use skep_program::{Case, Object};
 use skep_uapi::context::takes_packet;
 use skep_uapi::{ProgType, action_name};
-use skep_vm::{Config, Input, Machine};
+use skep_vm::{Config, Environment, Input, Machine};
 
 use crate::capture;
 use crate::input::{self, InputArgs};
@@ -69,6 +69,10 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     repeat: u64,
 
+    /// Fix time, random numbers and the current task, so that every run is the same
+    #[arg(long)]
+    reproducible: bool,
+
     /// Instructions that one run may execute
     #[arg(long, value_name = "N")]
     budget: Option<u64>,
@@ -120,7 +124,8 @@ fn machine(args: &Args, object: &Object) -> Result<Machine> {
     if let Some(needed) = program.requirements.first() {
         return Err(Failure::unsupported(format_args!("program `{}` needs {needed}", program.name)));
     }
-    let mut config = Config { checked: args.checked, ..Config::default() };
+    let environment = if args.reproducible { Environment::reproducible() } else { Environment::default() };
+    let mut config = Config { checked: args.checked, environment, ..Config::default() };
     if args.budget.is_some() {
         config.budget = args.budget;
     }
@@ -149,6 +154,7 @@ fn run_once(args: &Args, object: &Object, machine: &Machine) -> Result<Verdict> 
     if args.repeat > 1 {
         result.ns_per_run = Some(elapsed.as_nanos() as f64 / args.repeat as f64);
     }
+    result.trace = result::take_trace(machine);
     if args.dump_maps || args.json {
         result.maps = dump::all(object, machine);
     }
@@ -239,6 +245,7 @@ fn run_capture(args: &Args, object: &Object, machine: &Machine, path: &std::path
         bar.inc(1);
     }
     bar.finish_and_clear();
+    summary.trace = result::take_trace(machine);
     if args.dump_maps || args.json {
         summary.maps = dump::all(object, machine);
     }
@@ -292,6 +299,7 @@ fn run_case(args: &Args, case: &Case) -> Result<(serde_json::Value, bool)> {
     let outcome = thread.run(0, Inputs::of_case(case).input()).map_err(Failure::new)?;
     let ran = outcome.trap.is_none();
     let mut result = RunResult::new(&object.programs[0], outcome);
+    result.trace = result::take_trace(&machine);
     result.maps = dump::all(&object, &machine);
     let mut json = result.json();
     json["id"] = case.id.clone().into();

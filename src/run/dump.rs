@@ -18,6 +18,10 @@ pub struct MapDump<'a> {
     entries: Vec<(Vec<u8>, Vec<Vec<u8>>)>,
     /// Elements of arrays that are all zero and therefore left out.
     zero: usize,
+    /// Records of a ring buffer or perf event array, oldest first, with the CPU of the latter.
+    records: Vec<(Option<u32>, Vec<u8>)>,
+    /// Records that found no room.
+    lost: u64,
     /// Why the contents cannot be listed, if so.
     unlisted: Option<Errno>,
 }
@@ -29,49 +33,62 @@ pub fn all<'a>(object: &'a Object, machine: &Machine) -> Vec<MapDump<'a>> {
 
 impl<'a> MapDump<'a> {
     fn new(spec: &'a MapSpec, map: &Map) -> Self {
-        let mut dump = MapDump { spec, entries: Vec::new(), zero: 0, unlisted: None };
-        let sparse = matches!(spec.map_type, MapType::ARRAY | MapType::PERCPU_ARRAY);
-        let mut next = map.next_key(None);
-        loop {
-            let key = match next {
-                Ok(key) => key,
-                Err(Errno::ENOENT) => break,
-                Err(errno) => {
-                    dump.unlisted = Some(errno);
-                    break;
-                }
-            };
-            if let Ok(value) = map.lookup(&key) {
-                if sparse && value.iter().all(|b| *b == 0) {
-                    dump.zero += 1;
-                } else {
-                    let values = if map.is_per_cpu() {
-                        let size = spec.value_size as usize;
-                        let each = value.chunks(size.next_multiple_of(8));
-                        each.map(|v| v[..size.min(v.len())].to_vec()).collect()
-                    } else {
-                        vec![value]
-                    };
-                    dump.entries.push((key.clone(), values));
-                }
+        let mut dump =
+            MapDump { spec, entries: Vec::new(), zero: 0, records: Vec::new(), lost: 0, unlisted: None };
+        match spec.map_type {
+            MapType::RINGBUF => {
+                dump.records = map.take_ring_records().into_iter().map(|data| (None, data)).collect();
+                return dump;
             }
-            next = map.next_key(Some(&key));
+            MapType::PERF_EVENT_ARRAY => {
+                let (records, lost) = map.take_perf_records();
+                dump.records = records.into_iter().map(|r| (Some(r.cpu), r.data)).collect();
+                dump.lost = lost;
+                return dump;
+            }
+            _ => {}
+        }
+        let sparse = matches!(spec.map_type, MapType::ARRAY | MapType::PERCPU_ARRAY);
+        if let Err(errno) = map.next_key(None)
+            && errno != Errno::ENOENT
+        {
+            dump.unlisted = Some(errno);
+        }
+        for (key, value) in map.entries() {
+            if sparse && value.iter().all(|b| *b == 0) {
+                dump.zero += 1;
+                continue;
+            }
+            let values = if map.is_per_cpu() {
+                let size = spec.value_size as usize;
+                let each = value.chunks(size.next_multiple_of(8));
+                each.map(|v| v[..size.min(v.len())].to_vec()).collect()
+            } else {
+                vec![value]
+            };
+            dump.entries.push((key, values));
         }
         dump
     }
+
     /// For a terminal: a heading, then a line an element.
     pub fn text(&self) -> String {
         let spec = self.spec;
+        let stream = matches!(spec.map_type, MapType::RINGBUF | MapType::PERF_EVENT_ARRAY);
+        let (count, what) =
+            if stream { (self.records.len(), "record") } else { (self.entries.len(), "element") };
         let mut text = format!(
-            "map {} ({}, key {} B, value {} B, max_entries {}): {} element{}",
+            "map {} ({}, key {} B, value {} B, max_entries {}): {count} {what}{}",
             spec.name,
             spec.map_type,
             spec.key_size,
             spec.value_size,
             spec.max_entries,
-            self.entries.len(),
-            if self.entries.len() == 1 { "" } else { "s" },
+            if count == 1 { "" } else { "s" },
         );
+        if self.lost > 0 {
+            let _ = write!(text, ", {} more were lost", self.lost);
+        }
         if self.zero > 0 {
             let _ = write!(text, ", {} more are zero", self.zero);
         }
@@ -93,8 +110,12 @@ impl<'a> MapDump<'a> {
                 }
             }
         }
-        if self.entries.len() > MAX_SHOWN {
-            let _ = writeln!(text, "  … {} more (all of them with -j)", self.entries.len() - MAX_SHOWN);
+        for (cpu, data) in self.records.iter().take(MAX_SHOWN) {
+            let cpu = cpu.map(|cpu| format!("cpu {cpu}: ")).unwrap_or_default();
+            let _ = writeln!(text, "  {cpu}{}", bytes_of(data));
+        }
+        if count > MAX_SHOWN {
+            let _ = writeln!(text, "  … {} more (all of them with -j)", count - MAX_SHOWN);
         }
         text
     }
@@ -130,6 +151,8 @@ impl<'a> MapDump<'a> {
             "type": self.spec.map_type.to_string(),
             "entries": entries,
             "zero": self.zero,
+            "records": self.records.iter().map(|(cpu, data)| json!({ "cpu": cpu, "data": hex::encode(data) })).collect::<Vec<_>>(),
+            "lost": self.lost,
             "unlisted": self.unlisted.map(|e| e.to_string()),
         })
     }

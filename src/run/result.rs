@@ -7,9 +7,19 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use skep_program::Program;
 use skep_uapi::action_name;
-use skep_vm::Outcome;
+use skep_vm::{Machine, Outcome};
 
 use super::dump::MapDump;
+
+/// What programs printed, line by line.
+fn trace_text(trace: &[String]) -> String {
+    trace.iter().map(|line| format!("trace: {}\n", line.trim_end_matches('\n'))).collect()
+}
+
+/// Takes what the programs of a machine printed (`bpf_trace_printk`).
+pub fn take_trace(machine: &Machine) -> Vec<String> {
+    machine.take_trace().entries.iter().map(|e| String::from_utf8_lossy(e).into_owned()).collect()
+}
 
 /// One run.
 pub struct RunResult<'a> {
@@ -17,6 +27,8 @@ pub struct RunResult<'a> {
     outcome: Outcome,
     /// Nanoseconds of one run, where it was repeated.
     pub ns_per_run: Option<f64>,
+    /// What the program printed.
+    pub trace: Vec<String>,
     /// Maps afterwards, where they are asked for.
     pub maps: Vec<MapDump<'a>>,
 }
@@ -24,7 +36,7 @@ pub struct RunResult<'a> {
 impl<'a> RunResult<'a> {
     /// The result of a run of `program`.
     pub fn new(program: &'a Program, outcome: Outcome) -> Self {
-        RunResult { program, outcome, ns_per_run: None, maps: Vec::new() }
+        RunResult { program, outcome, ns_per_run: None, trace: Vec::new(), maps: Vec::new() }
     }
 
     /// Why the run ended early, if it did.
@@ -55,6 +67,7 @@ impl<'a> RunResult<'a> {
                 let _ = writeln!(text, "{name}: {}", hex::encode(bytes));
             }
         }
+        text += &trace_text(&self.trace);
         for map in &self.maps {
             text += &map.text();
         }
@@ -73,6 +86,8 @@ impl<'a> RunResult<'a> {
             "trap": self.trap(),
             "insn_count": insn_count,
             "hash": self.program.hash(),
+            "redirect": self.outcome.redirect.map(|r| format!("{r:?}")),
+            "trace": self.trace,
             "data_out": hex::encode(&self.outcome.data_out),
             "ctx_out": hex::encode(&self.outcome.ctx_out),
             "maps": self.maps.iter().map(MapDump::json).collect::<Vec<_>>(),
@@ -94,6 +109,8 @@ pub struct Summary<'a> {
     /// The first packet that ended in a trap (from 1), and why.
     first_trap: Option<(u64, String)>,
     traps: u64,
+    /// What the programs printed.
+    pub trace: Vec<String>,
     /// Maps afterwards, where they are asked for.
     pub maps: Vec<MapDump<'a>>,
 }
@@ -108,6 +125,7 @@ impl<'a> Summary<'a> {
             results: BTreeMap::new(),
             first_trap: None,
             traps: 0,
+            trace: Vec::new(),
             maps: Vec::new(),
         }
     }
@@ -148,6 +166,7 @@ impl<'a> Summary<'a> {
         if self.traps > 0 {
             let _ = writeln!(text, "  {:<16} {}", "trap", self.traps);
         }
+        text += &trace_text(&self.trace);
         for map in &self.maps {
             text += &map.text();
         }
@@ -177,6 +196,7 @@ impl<'a> Summary<'a> {
             "actions": actions,
             "traps": self.traps,
             "trap": self.trap(),
+            "trace": self.trace,
             "maps": self.maps.iter().map(MapDump::json).collect::<Vec<_>>(),
         })
     }
