@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `skep disasm`: any input to text that assembles back to the same bytes.
 
-use skep_asm::disasm::{DisasmOptions, Style, Targets, disassemble_object, print_insn};
+use skep_asm::disasm::{DisasmOptions, Names, Style, Targets, disassemble_object, print_insn};
 use skep_program::{Object, Program};
 
 use crate::input::InputArgs;
@@ -53,6 +53,27 @@ pub fn main(args: &Args) -> Result<Verdict> {
     Ok(Verdict::Yes)
 }
 
+/// What a program's instructions refer to, by name.
+struct ProgramNames<'a>(&'a Program);
+
+impl Names for ProgramNames<'_> {
+    fn target(&self, slot: usize) -> Option<&str> {
+        self.0.functions.iter().find(|f| f.start == slot).map(|f| f.name.as_str())
+    }
+
+    fn map(&self, index: usize) -> Option<&str> {
+        self.0.maps.get(index).map(|m| m.name.as_str()).filter(|name| !name.is_empty())
+    }
+
+    fn kernel_symbol(&self, at: usize) -> Option<&str> {
+        self.0.btf_refs.iter().find(|r| r.insn == at).map(|r| r.name.as_str())
+    }
+
+    fn spell_pseudo(&self) -> bool {
+        true
+    }
+}
+
 fn json(program: &Program, style: Style) -> serde_json::Value {
     let mut insns = Vec::new();
     let mut at = 0;
@@ -60,7 +81,7 @@ fn json(program: &Program, style: Style) -> serde_json::Value {
         let slots = skep_isa::slots(*insn).min(program.insns.len() - at);
         let mut text = String::new();
         // A String takes everything that is written to it.
-        let _ = print_insn(&mut text, style, &program.insns, at, &());
+        let _ = print_insn(&mut text, style, &program.insns, at, &ProgramNames(program));
         let bytes: Vec<u8> = program.insns[at..at + slots].iter().flat_map(|i| i.to_bytes()).collect();
         insns.push(serde_json::json!({ "slot": at, "bytes": hex::encode(bytes), "text": text }));
         at += slots;

@@ -45,17 +45,24 @@ pub struct Failure {
     message: String,
     /// The message is already rendered with its own heading.
     rendered: bool,
+    /// The answer in JSON has the message already.
+    in_json: bool,
 }
 
 impl Failure {
     /// A failure in one sentence.
     pub fn new(message: impl fmt::Display) -> Self {
-        Failure { message: message.to_string(), rendered: false }
+        Failure { message: message.to_string(), rendered: false, in_json: false }
     }
 
     /// A failure that comes as a finished diagnostic with source lines.
     pub fn rendered(message: String) -> Self {
-        Failure { message, rendered: true }
+        Failure { message, rendered: true, in_json: false }
+    }
+
+    /// A failure that the answer in JSON has told already.
+    pub fn told_in_json(message: impl fmt::Display) -> Self {
+        Failure { in_json: true, ..Failure::new(message) }
     }
 
     /// Something that skep does not do, by name.
@@ -78,7 +85,9 @@ impl Failure {
 
     /// Prints it to standard error, or as JSON to standard output.
     pub fn print(&self, json: bool) {
-        if json {
+        if json && self.in_json {
+            // The answer was the message.
+        } else if json {
             println!("{}", serde_json::json!({ "error": self.message }));
         } else if self.rendered {
             anstream::eprintln!("{}", self.message.trim_end());

@@ -150,7 +150,7 @@ fn run_once(args: &Args, object: &Object, machine: &Machine) -> Result<Verdict> 
     }
     let elapsed = started.elapsed();
     bar.finish_and_clear();
-    let mut result = RunResult::new(&object.programs[0], outcome);
+    let mut result = RunResult::new(object, outcome);
     if args.repeat > 1 {
         result.ns_per_run = Some(elapsed.as_nanos() as f64 / args.repeat as f64);
     }
@@ -170,7 +170,7 @@ fn run_once(args: &Args, object: &Object, machine: &Machine) -> Result<Verdict> 
 fn finish(trap: Option<String>) -> Result<Verdict> {
     match trap {
         None => Ok(Verdict::Yes),
-        Some(text) => Err(Failure::new(text)),
+        Some(text) => Err(Failure::told_in_json(text)),
     }
 }
 
@@ -232,7 +232,7 @@ fn run_capture(args: &Args, object: &Object, machine: &Machine, path: &std::path
     let ctx = args.ctx_in.as_deref().map(input::read).transpose()?;
     let mut writer = args.out_pcap.as_deref().map(capture::Writer::create).transpose()?;
     let mut thread = machine.thread().map_err(Failure::new)?;
-    let mut summary = Summary::new(program);
+    let mut summary = Summary::new(object);
     let bar = progress(packets.len() as u64, "packets");
     for packet in &packets {
         let outcome = run_packet(&mut thread, packet, ctx.as_deref())?;
@@ -298,7 +298,7 @@ fn run_case(args: &Args, case: &Case) -> Result<(serde_json::Value, bool)> {
     let mut thread = machine.thread().map_err(Failure::new)?;
     let outcome = thread.run(0, Inputs::of_case(case).input()).map_err(Failure::new)?;
     let ran = outcome.trap.is_none();
-    let mut result = RunResult::new(&object.programs[0], outcome);
+    let mut result = RunResult::new(&object, outcome);
     result.trace = result::take_trace(&machine);
     result.maps = dump::all(&object, &machine);
     let mut json = result.json();

@@ -113,6 +113,15 @@ fn json_mode_fails_in_json() {
         .output()
         .expect("skep starts");
     assert_eq!(output.status.code(), Some(2));
-    let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON value");
     assert!(said["error"].as_str().is_some_and(|e| e.contains("no such file")), "{said}");
+
+    let trapped = Command::new(env!("CARGO_BIN_EXE_skep"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["run", "examples/sum.s", "--mem", "0102", "--budget", "1", "-j"])
+        .output()
+        .expect("skep starts");
+    assert_eq!(trapped.status.code(), Some(2));
+    let said: serde_json::Value = serde_json::from_slice(&trapped.stdout).expect("one JSON value");
+    assert!(said["trap"].as_str().is_some_and(|t| t.contains("budget")), "{said}");
 }

@@ -5,11 +5,23 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
-use skep_program::Program;
+use skep_program::{Object, Program};
 use skep_uapi::action_name;
-use skep_vm::{Machine, Outcome};
+use skep_vm::{Machine, Outcome, Trap};
 
 use super::dump::MapDump;
+
+/// A trap in words, with the line of the source that its instruction comes from where that is known.
+fn trap_text(object: &Object, trap: &Trap) -> String {
+    let line = trap.at.as_ref().and_then(|at| {
+        let program = object.programs.iter().find(|p| *p.name == *at.program)?;
+        program.lines.iter().rev().find(|l| l.insn <= at.insn)
+    });
+    match line {
+        Some(line) => format!("{trap} (line {} of the source)", line.line),
+        None => trap.to_string(),
+    }
+}
 
 /// What programs printed, line by line.
 fn trace_text(trace: &[String]) -> String {
@@ -23,6 +35,7 @@ pub fn take_trace(machine: &Machine) -> Vec<String> {
 
 /// One run.
 pub struct RunResult<'a> {
+    object: &'a Object,
     program: &'a Program,
     outcome: Outcome,
     /// Nanoseconds of one run, where it was repeated.
@@ -34,14 +47,15 @@ pub struct RunResult<'a> {
 }
 
 impl<'a> RunResult<'a> {
-    /// The result of a run of `program`.
-    pub fn new(program: &'a Program, outcome: Outcome) -> Self {
-        RunResult { program, outcome, ns_per_run: None, trace: Vec::new(), maps: Vec::new() }
+    /// The result of a run of the object's first program.
+    pub fn new(object: &'a Object, outcome: Outcome) -> Self {
+        let program = &object.programs[0];
+        RunResult { object, program, outcome, ns_per_run: None, trace: Vec::new(), maps: Vec::new() }
     }
 
     /// Why the run ended early, if it did.
     pub fn trap(&self) -> Option<String> {
-        self.outcome.trap.as_ref().map(ToString::to_string)
+        self.outcome.trap.as_ref().map(|trap| trap_text(self.object, trap))
     }
 
     /// For a terminal.
@@ -101,6 +115,7 @@ impl<'a> RunResult<'a> {
 
 /// Many runs of one program.
 pub struct Summary<'a> {
+    object: &'a Object,
     program: &'a Program,
     packets: u64,
     insn_count: u64,
@@ -117,9 +132,10 @@ pub struct Summary<'a> {
 
 impl<'a> Summary<'a> {
     /// No runs yet.
-    pub fn new(program: &'a Program) -> Self {
+    pub fn new(object: &'a Object) -> Self {
         Summary {
-            program,
+            object,
+            program: &object.programs[0],
             packets: 0,
             insn_count: 0,
             results: BTreeMap::new(),
@@ -138,7 +154,7 @@ impl<'a> Summary<'a> {
             None => *self.results.entry(outcome.r0).or_default() += 1,
             Some(trap) => {
                 self.traps += 1;
-                self.first_trap.get_or_insert_with(|| (self.packets, trap.to_string()));
+                self.first_trap.get_or_insert_with(|| (self.packets, trap_text(self.object, trap)));
             }
         }
     }
