@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! BPF ELF objects in and out.
 //!
-//! [`load`] reads what clang and gcc write, as libbpf of Linux 6.12 reads it, and [`write`] writes objects that
+//! [`load`] reads what clang and gcc write, as libbpf of Linux 6.12 reads it, and [`write()`] writes objects that
 //! libbpf loads.
 //!
 //! Guarantees:
