@@ -84,7 +84,8 @@ pub fn main(args: &Args) -> Result<Verdict> {
         }
         Format::Json => {
             let chosen = args.input.selected(&object)?;
-            chosen.iter().map(|&i| case_json(&object, i) + "\n").collect::<String>().into_bytes()
+            let lines = chosen.iter().map(|&i| Ok(case_json(&object, i)? + "\n"));
+            lines.collect::<Result<String>>()?.into_bytes()
         }
     };
     match args.output.as_deref().filter(|p| *p != Path::new("-")) {
@@ -127,8 +128,9 @@ fn c_array(program: &Program) -> String {
 }
 
 /// A program as one line of a case file.
-fn case_json(object: &Object, index: usize) -> String {
+fn case_json(object: &Object, index: usize) -> Result<String> {
     let program = &object.programs[index];
+    let maps = object.maps.iter().map(map_json).collect::<Result<Vec<_>>>()?;
     let mut case = serde_json::json!({
         "id": program.name,
         "prog_type": program.prog_type.to_string(),
@@ -136,7 +138,7 @@ fn case_json(object: &Object, index: usize) -> String {
         "prog_flags": program.prog_flags,
         "license": program.license,
         "insns": hex::encode(program.bytes()),
-        "maps": object.maps.iter().map(map_json).collect::<Vec<_>>(),
+        "maps": maps,
     });
     let mut put = |field: &str, bytes: &[u8]| {
         if !bytes.is_empty() {
@@ -147,10 +149,10 @@ fn case_json(object: &Object, index: usize) -> String {
     put("func_info", &program.func_info.bytes);
     put("line_info", &program.line_info.bytes);
     put("core_relos", &program.core_relos.bytes);
-    case.to_string()
+    Ok(case.to_string())
 }
 
-fn map_json(map: &MapSpec) -> serde_json::Value {
+fn map_json(map: &MapSpec) -> Result<serde_json::Value> {
     let mut json = serde_json::json!({
         "name": map.name,
         "type": map.map_type.to_string(),
@@ -163,10 +165,11 @@ fn map_json(map: &MapSpec) -> serde_json::Value {
         json["map_extra"] = map.map_extra.into();
     }
     if let Some(inner) = &map.inner {
-        json["inner"] = map_json(inner);
+        json["inner"] = map_json(inner)?;
     }
-    if let [(_, value)] = map.entries.as_slice() {
-        json["data"] = hex::encode(value).into();
+    if !map.entries.is_empty() {
+        let entry = |(key, value): &(Vec<u8>, Vec<u8>)| serde_json::json!({ "key": hex::encode(key), "value": hex::encode(value) });
+        json["entries"] = map.entries.iter().map(entry).collect::<Vec<_>>().into();
     }
     if map.frozen {
         json["frozen"] = true.into();
@@ -178,16 +181,19 @@ fn map_json(map: &MapSpec) -> serde_json::Value {
         json["btf_key"] = map.btf_key.into();
         json["btf_value"] = map.btf_value.into();
     }
-    let slots: Vec<_> = map
-        .slots
-        .iter()
-        .map(|(slot, content)| match content {
-            Slot::Program(name) => serde_json::json!({ "slot": slot, "program": name }),
-            Slot::Map(index) => serde_json::json!({ "slot": slot, "map": index }),
-        })
-        .collect();
+    let mut slots = Vec::new();
+    for (slot, content) in &map.slots {
+        match content {
+            Slot::Map(index) => slots.push(serde_json::json!({ "slot": slot, "map": index })),
+            Slot::Program(name) => {
+                let why =
+                    format_args!("a case of one program whose map `{}` holds program `{name}`", map.name);
+                return Err(Failure::unsupported(why));
+            }
+        }
+    }
     if !slots.is_empty() {
         json["slots"] = slots.into();
     }
-    json
+    Ok(json)
 }

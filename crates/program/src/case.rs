@@ -7,7 +7,7 @@ use serde::Deserialize;
 use skep_isa::Insn;
 use skep_uapi::{AttachType, MapType, ProgType};
 
-use crate::{BtfRef, BtfRefKind, Info, MapSpec, Program, Requirement};
+use crate::{BtfRef, BtfRefKind, Info, MapSpec, Program, Requirement, Slot};
 
 /// A line that is not a case.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +123,10 @@ struct RawMap {
     #[serde(default)]
     data: Option<String>,
     #[serde(default)]
+    entries: Vec<RawEntry>,
+    #[serde(default)]
+    slots: Vec<RawSlot>,
+    #[serde(default)]
     frozen: bool,
     #[serde(default)]
     map_extra: u64,
@@ -132,6 +136,18 @@ struct RawMap {
     btf_key: u32,
     #[serde(default)]
     btf_value: u32,
+}
+
+#[derive(Deserialize)]
+struct RawEntry {
+    key: String,
+    value: String,
+}
+
+#[derive(Deserialize)]
+struct RawSlot {
+    slot: u32,
+    map: usize,
 }
 
 impl Case {
@@ -203,6 +219,16 @@ fn by_index(insns: &mut [Insn], maps: usize) {
 impl RawMap {
     fn into_spec(self, line: usize) -> Result<MapSpec, CaseError> {
         let data = optional(line, "maps.data", self.data.as_deref())?;
+        let mut entries: Vec<(Vec<u8>, Vec<u8>)> = data
+            .map(|mut d| {
+                d.resize(self.value_size as usize, 0);
+                vec![(vec![0; self.key_size as usize], d)]
+            })
+            .unwrap_or_default();
+        for entry in &self.entries {
+            let key = bytes(line, "maps.entries.key", &entry.key)?;
+            entries.push((key, bytes(line, "maps.entries.value", &entry.value)?));
+        }
         Ok(MapSpec {
             map_type: number(line, "maps.type", &self.map_type, MapType, MapType::from_name)?,
             name: self.name,
@@ -212,12 +238,8 @@ impl RawMap {
             flags: self.flags,
             map_extra: self.map_extra,
             inner: self.inner.map(|m| m.into_spec(line).map(Box::new)).transpose()?,
-            entries: data
-                .map(|mut d| {
-                    d.resize(self.value_size as usize, 0);
-                    vec![(vec![0; self.key_size as usize], d)]
-                })
-                .unwrap_or_default(),
+            entries,
+            slots: self.slots.iter().map(|s| (s.slot, Slot::Map(s.map))).collect(),
             frozen: self.frozen,
             btf: optional(line, "maps.btf", self.btf.as_deref())?.map(Arc::from),
             btf_key: self.btf_key,
