@@ -6,7 +6,8 @@ use std::process::Command;
 const SOURCE: &str = "\
 .license \"GPL\"
 .map counts, hash, key=4, value=8, max_entries=4
-.map totals, array, value=8, max_entries=1
+.data
+total: .quad 1
 .program count, xdp
     *(u32 *)(r10 - 4) = 7
     r1 = map[counts]
@@ -17,7 +18,7 @@ const SOURCE: &str = "\
     r1 = 1
     lock *(u64 *)(r0 + 0) += r1
 out:
-    r1 = map[totals][0]+0
+    r1 = total ll
     r2 = *(u64 *)(r1 + 0)
     r2 += 1
     *(u64 *)(r1 + 0) = r2
@@ -71,4 +72,26 @@ fn initial_contents_travel_in_a_case() {
     assert_eq!(counts(&from_text)["value"], "2a00000000000000");
     assert_eq!(counts(&json(&["run", &case, "-j"])), counts(&from_text));
     assert_eq!(counts(&json(&["run", "--cases", &case])), counts(&from_text));
+}
+
+#[test]
+fn what_elf_cannot_say_is_refused_by_name() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    for (reference, word) in
+        [("map[totals][0]+0", "value of map `totals`"), ("map[.data]", "`.data` as a map")]
+    {
+        let source = dir.path().join("refused.s");
+        let text = format!(
+            ".map totals, array, value=8, max_entries=1\n.data\ntotal: .quad 1\n.program p, xdp\n\
+             r1 = {reference}\nr0 = 2\nexit\n"
+        );
+        std::fs::write(&source, text).expect("the temporary directory can be written");
+        let output = Command::new(env!("CARGO_BIN_EXE_skep"))
+            .args(["asm", source.to_str().expect("UTF-8"), "--format", "elf", "-o", "/dev/null"])
+            .output()
+            .expect("skep starts");
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(word), "{said}");
+    }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use skep_isa::Insn;
 use skep_program::{Function, Object, Program, Requirement};
 
+use super::maps::is_data;
 use crate::WriteError;
 
 /// Section of subprograms.
@@ -276,6 +277,20 @@ fn refer(
         let map = insn.imm as usize;
         if map >= object.maps.len() {
             return Err(program_error(program, format!("refers to map {map} of {}", object.maps.len())));
+        }
+        // libbpf reads a reference to a data section as one into its value, and to any other map as the map.
+        let spec = &object.maps[map];
+        match (insn.src == 6, is_data(spec)) {
+            (true, false) => {
+                let why =
+                    "takes the address of the value of map `NAME`, which ELF only has for data sections";
+                return Err(program_error(program, why.replace("NAME", &spec.name)));
+            }
+            (false, true) => {
+                let why = "refers to data section `NAME` as a map, which ELF cannot say";
+                return Err(program_error(program, why.replace("NAME", &spec.name)));
+            }
+            _ => {}
         }
         let here = placed.start + local;
         // libbpf sums the addend of the first slot with the symbol and writes it into the second.

@@ -43,7 +43,8 @@ fn is_identifier(name: &str) -> bool {
     name.starts_with(start) && name.chars().all(|c| start(c) || c.is_ascii_digit())
 }
 
-fn is_data(spec: &MapSpec) -> bool {
+/// Whether a map is what libbpf makes of a section of data.
+pub(super) fn is_data(spec: &MapSpec) -> bool {
     let section = [".data", ".rodata", ".bss"].iter().any(|base| {
         spec.name.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     });
