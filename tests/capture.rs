@@ -124,3 +124,22 @@ fn what_clang_makes_of_c_is_equal_to_the_kernels() {
     }
     eprintln!("{built} versions of clang");
 }
+
+#[test]
+fn packets_that_are_too_short_are_counted_and_the_rest_runs() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("short.pcap");
+    // Magic number, version 2.4, no time zone, snapshot length, Ethernet.
+    let mut bytes = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0];
+    for len in [5u32, 60] {
+        bytes.extend([0; 8]);
+        bytes.extend(len.to_le_bytes().repeat(2));
+        bytes.extend(vec![0; len as usize]);
+    }
+    std::fs::write(&path, bytes).expect("the temporary directory can be written");
+    let (code, summary, said) =
+        skep(&["run", "examples/firewall.s", "-p", "drop", "--pcap", path.to_str().expect("UTF-8")]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!((&summary["packets"], &summary["not_run"]), (&2.into(), &1.into()), "{summary}");
+    assert_eq!(count(&summary, "XDP_DROP"), 1);
+}

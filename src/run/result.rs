@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use skep_program::{Object, Program};
 use skep_uapi::action_name;
-use skep_vm::{Machine, Outcome, Trap};
+use skep_vm::{InputError, Machine, Outcome, Trap};
 
 use super::dump::MapDump;
 
@@ -119,6 +119,9 @@ pub struct Summary<'a> {
     program: &'a Program,
     packets: u64,
     insn_count: u64,
+    /// Packets that no program can be given, and why the first one.
+    refused: u64,
+    first_refusal: Option<String>,
     /// Runs by return value.
     results: BTreeMap<u64, u64>,
     /// The first packet that ended in a trap (from 1), and why.
@@ -138,12 +141,21 @@ impl<'a> Summary<'a> {
             program: &object.programs[0],
             packets: 0,
             insn_count: 0,
+            refused: 0,
+            first_refusal: None,
             results: BTreeMap::new(),
             first_trap: None,
             traps: 0,
             trace: Vec::new(),
             maps: Vec::new(),
         }
+    }
+
+    /// Counts a packet that was not run.
+    pub fn refuse(&mut self, why: &InputError) {
+        self.packets += 1;
+        self.refused += 1;
+        self.first_refusal.get_or_insert_with(|| format!("packet {}: {why}", self.packets));
     }
 
     /// Counts one run.
@@ -182,6 +194,9 @@ impl<'a> Summary<'a> {
         if self.traps > 0 {
             let _ = writeln!(text, "  {:<16} {}", "trap", self.traps);
         }
+        if let Some(first) = &self.first_refusal {
+            let _ = writeln!(text, "  {:<16} {} (first: {first})", "not run", self.refused);
+        }
         text += &trace_text(&self.trace);
         for map in &self.maps {
             text += &map.text();
@@ -211,6 +226,8 @@ impl<'a> Summary<'a> {
             "insn_count": self.insn_count,
             "actions": actions,
             "traps": self.traps,
+            "not_run": self.refused,
+            "first_not_run": self.first_refusal,
             "trap": self.trap(),
             "trace": self.trace,
             "maps": self.maps.iter().map(MapDump::json).collect::<Vec<_>>(),
