@@ -2,8 +2,8 @@
 //! The interpreter: [`Program`] is the pre-decoded form, [`Exec`] the state of one run.
 //!
 //! Guarantees: no program, however illegal, makes it panic or touch the host's memory; the number of
-//! instructions is exact; the budget and the stop flag are looked at on every taken jump, call and exit, so that
-//! a run overshoots its budget by at most one straight line of instructions.
+//! instructions is exact; the budget and the stop flag are looked at on every taken jump, call, exit and callback,
+//! so that a run overshoots its budget by at most one straight line of instructions.
 
 mod code;
 mod decode;
@@ -120,6 +120,10 @@ impl<'m> Exec<'m> {
     /// # Errors
     /// The trap of the function, or [`TrapKind::BadCallback`] or [`TrapKind::CallDepth`].
     pub(crate) fn call(&mut self, function: u64, args: [u64; 5]) -> Result<u64, Trap> {
+        // Functions that never jump do not look at the budget, and loops of helpers nest.
+        if self.fuel <= 0 {
+            self.refuel()?;
+        }
         let Function { program, index } =
             self.machine.function(function).ok_or(TrapKind::BadCallback(function))?;
         if self.callers.len() + 1 >= MAX_CALL_FRAMES {
