@@ -253,12 +253,15 @@ impl Map {
         }
     }
 
-    /// All keys with their values, as user space reads them; empty for types without keys.
+    /// All keys with their values, as user space reads them; empty for types without keys. Where programs add
+    /// and delete elements meanwhile, some may be missing or there twice, as in the kernel.
     #[must_use]
     pub fn entries(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut entries = Vec::new();
         let mut key = self.next_key(None);
-        while let Ok(at) = key {
+        // The walk starts over when its key is deleted: without a bound it might never end.
+        for _ in 0..self.max_entries {
+            let Ok(at) = key else { break };
             if let Ok(value) = self.lookup(&at) {
                 entries.push((at.clone(), value));
             }
