@@ -12,7 +12,8 @@ pub struct Config {
     pub checked: bool,
     /// CPUs that per-cpu maps have values for; at least 1.
     pub cpus: u32,
-    /// Bytes of guest memory that maps, stacks and inputs may take together.
+    /// Bytes that maps, stacks and inputs may take together, in guest memory or (queues, stacks, maps of programs
+    /// and of maps, perf event arrays) outside of it.
     pub memory_limit: u64,
     /// What helpers see of the world.
     pub environment: Environment,

@@ -355,9 +355,9 @@ impl Machine {
     }
 }
 
-/// What a register holds that refers to the map of an index.
+/// What a register holds that refers to the map of an index; no handle for what no machine has.
 pub(crate) fn map_handle(index: u32) -> u32 {
-    MAPS + STEP * index
+    MAPS.saturating_add(STEP.saturating_mul(index))
 }
 
 struct Linker<'a> {

@@ -180,6 +180,16 @@ impl GuestMemory {
         Ok(area)
     }
 
+    /// Counts `bytes` of the host's memory as given out, until the charge is dropped: what maps keep outside of
+    /// the region.
+    ///
+    /// # Errors
+    /// `ENOMEM` when the limit is used up.
+    pub(crate) fn charge(self: &Arc<Self>, bytes: u64) -> Result<Charge, Errno> {
+        self.pages().charge(bytes).ok_or(Errno::ENOMEM)?;
+        Ok(Charge { memory: Arc::clone(self), bytes })
+    }
+
     fn take(self: &Arc<Self>, len: u32) -> Result<Area, Errno> {
         let count = len.max(1).div_ceil(PAGE);
         let page = self.pages().alloc(count).ok_or(Errno::ENOMEM)?;
@@ -490,6 +500,18 @@ fn exchanged<T>(result: Result<T, T>) -> T {
 impl Drop for GuestMemory {
     fn drop(&mut self) {
         host::release(self.base, SPAN as usize, GUARD);
+    }
+}
+
+/// Bytes of the host's memory that count as guest memory; given back when dropped.
+pub(crate) struct Charge {
+    memory: Arc<GuestMemory>,
+    bytes: u64,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.memory.pages().uncharge(self.bytes);
     }
 }
 

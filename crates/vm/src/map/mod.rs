@@ -22,14 +22,14 @@ mod values;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use skep_program::MapSpec;
 use skep_uapi::flags::map_create::BPF_F_RDONLY_PROG;
 use skep_uapi::{Errno, MapType};
 
 use crate::machine::MachineError;
-use crate::memory::{GuestMemory, Perm};
+use crate::memory::{Charge, GuestMemory, Perm};
 use array::Array;
 use check::Refusal;
 use fields::Fields;
@@ -63,6 +63,8 @@ pub struct Map {
     inner: Option<Box<MapSpec>>,
     frozen: AtomicBool,
     store: Store,
+    /// Pays for what `store` keeps outside of guest memory.
+    _charge: Charge,
 }
 
 /// The families.
@@ -115,8 +117,10 @@ impl Map {
 
     fn build(spec: &MapSpec, context: &MapContext<'_>) -> Result<Map, Refusal> {
         let name: Arc<str> = Arc::from(spec.name.as_str());
+        let charge = context.memory.charge(host_bytes(spec)).map_err(Refusal::Errno)?;
         let store = Self::store(spec, &name, context).map_err(Refusal::Errno)?;
         Ok(Map {
+            _charge: charge,
             store: store.ok_or(Refusal::Unsupported)?,
             name,
             map_type: spec.map_type,
@@ -133,7 +137,9 @@ impl Map {
         let max_entries = spec.max_entries;
         let per_cpu = skep_program::load::is_per_cpu(spec.map_type);
         let values = |slots| {
-            let perm = if spec.flags & BPF_F_RDONLY_PROG != 0 { Perm::Read } else { Perm::ReadWrite };
+            // Which map an element is, no program may change.
+            let read_only = spec.flags & BPF_F_RDONLY_PROG != 0 || spec.map_type == MapType::HASH_OF_MAPS;
+            let perm = if read_only { Perm::Read } else { Perm::ReadWrite };
             let btf = context.btf.unwrap_or_default();
             let fields = Fields::find(btf, spec.btf_value, spec.value_size);
             Values::new(context, name, spec.value_size, slots, per_cpu, perm, fields)
@@ -217,6 +223,18 @@ impl Map {
     fn check_key(&self, key: &[u8]) -> Result<(), Errno> {
         if key.len() == self.key_size as usize { Ok(()) } else { Err(Errno::EINVAL) }
     }
+}
+
+/// Bytes that a map of as many elements as it may have keeps outside of guest memory, where elements alone can
+/// take much of it: the kernel, too, takes the memory of these types when it creates the map.
+fn host_bytes(spec: &MapSpec) -> u64 {
+    let element = match spec.map_type {
+        MapType::QUEUE | MapType::STACK => u64::from(spec.value_size) + size_of::<Box<[u8]>>() as u64,
+        MapType::PROG_ARRAY | MapType::ARRAY_OF_MAPS => size_of::<AtomicU32>() as u64,
+        MapType::PERF_EVENT_ARRAY => size_of::<bool>() as u64,
+        _ => 0,
+    };
+    element * u64::from(spec.max_entries)
 }
 
 /// The index that a key or value of 4 bytes holds.

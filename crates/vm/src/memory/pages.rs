@@ -21,6 +21,17 @@ impl Pages {
         Pages { free: BTreeMap::from([(start, end - start)]), left: limit }
     }
 
+    /// Takes bytes off the limit that lie elsewhere.
+    pub(super) fn charge(&mut self, bytes: u64) -> Option<()> {
+        self.left = self.left.checked_sub(bytes)?;
+        Some(())
+    }
+
+    /// Gives bytes back that [`Pages::charge`] took.
+    pub(super) fn uncharge(&mut self, bytes: u64) {
+        self.left += bytes;
+    }
+
     /// Takes a run of pages, and the one after it as a gap.
     pub(super) fn alloc(&mut self, count: u32) -> Option<u32> {
         let bytes = u64::from(count) * u64::from(PAGE);
