@@ -18,8 +18,13 @@ const TYPES: &[&str] = &[
     "bpf_task_work",
 ];
 const SPIN_LOCK: &str = "bpf_spin_lock";
+/// Bytes of a `bpf_spin_lock`.
+const SPIN_LOCK_SIZE: u32 = 4;
 /// Structures inside of structures that are looked into.
 const MAX_DEPTH: usize = 8;
+/// Members that are looked at, in all: more than any compiler writes. Structures of structures may have more
+/// members than anyone can count.
+const MAX_MEMBERS: usize = 1 << 16;
 
 /// Where the fields are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,15 +41,16 @@ impl Fields {
         if value_type != 0
             && let Ok(btf) = Btf::parse(btf)
         {
-            fields.collect(&btf, value_type, 0, 0);
+            fields.collect(&btf, value_type, 0, 0, &mut { MAX_MEMBERS });
         }
         fields.ranges.retain(|&(offset, size)| offset.saturating_add(size) <= value_size);
         fields.ranges.sort_unstable();
-        fields.spin_lock = fields.spin_lock.filter(|&offset| fields.ranges.iter().any(|r| r.0 == offset));
+        let holds = |range: &(u32, u32), offset| range.0 == offset && range.1 >= SPIN_LOCK_SIZE;
+        fields.spin_lock = fields.spin_lock.filter(|&offset| fields.ranges.iter().any(|r| holds(r, offset)));
         fields
     }
 
-    fn collect(&mut self, btf: &Btf, id: u32, base: u32, depth: usize) {
+    fn collect(&mut self, btf: &Btf, id: u32, base: u32, depth: usize, left: &mut usize) {
         let Some(structure) = btf.skip_modifiers(id).filter(|t| t.kind() == Kind::Struct) else { return };
         if TYPES.contains(&structure.name()) {
             if structure.name() == SPIN_LOCK {
@@ -55,7 +61,9 @@ impl Fields {
         }
         if depth < MAX_DEPTH {
             for member in structure.members() {
-                self.collect(btf, member.ty, base.saturating_add(member.bit_offset / 8), depth + 1);
+                let Some(rest) = left.checked_sub(1) else { return };
+                *left = rest;
+                self.collect(btf, member.ty, base.saturating_add(member.bit_offset / 8), depth + 1, left);
             }
         }
     }
@@ -84,5 +92,24 @@ mod tests {
         assert_eq!(fields.plain(32).collect::<Vec<_>>(), [(4, 4), (24, 8)]);
         assert_eq!(fields.plain(24).collect::<Vec<_>>(), [(4, 4)]);
         assert_eq!(Fields::default().plain(7).collect::<Vec<_>>(), [(0, 7)]);
+    }
+
+    #[test]
+    fn structures_without_end_are_given_up() {
+        let mut btf = Btf::default();
+        let mut id = btf.add_type(Kind::Struct, "leaf", 0, 0, &[]);
+        for _ in 0..MAX_DEPTH {
+            let members: Vec<u32> = [0, id, 0].repeat(1000);
+            id = btf.add_type(Kind::Struct, "", 1000, 0, &members);
+        }
+        assert_eq!(Fields::find(&btf.to_bytes(), id, 8), Fields::default());
+    }
+
+    #[test]
+    fn a_lock_without_room_is_none() {
+        let mut btf = Btf::default();
+        let lock = btf.add_type(Kind::Struct, SPIN_LOCK, 0, 0, &[]);
+        let value = btf.add_type(Kind::Struct, "value", 1, 4096, &[0, lock, 4096 * 8]);
+        assert_eq!(Fields::find(&btf.to_bytes(), value, 4096).spin_lock(), None);
     }
 }
