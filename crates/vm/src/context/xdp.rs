@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use skep_uapi::Errno;
 use skep_uapi::context::XDP_MD;
 use skep_uapi::limits::{ETH_HLEN, XDP_PACKET_HEADROOM};
 
@@ -44,8 +45,11 @@ impl Xdp {
             return Err(InputError::ShortPacket { len: data.len(), least: given.meta as usize + ETH_HLEN });
         }
         let headroom = XDP_PACKET_HEADROOM as u32 - given.meta;
-        let tailroom = (PAGE - SHARED_INFO).saturating_sub(headroom + data.len() as u32);
-        let area = buffers.packet.take().filter(|a| a.len() == headroom + data.len() as u32 + tailroom);
+        let len = u32::try_from(data.len()).map_err(|_| Errno::E2BIG)?;
+        let used = headroom.checked_add(len).ok_or(Errno::E2BIG)?;
+        let room = used.max(PAGE - SHARED_INFO);
+        let tailroom = room - used;
+        let area = buffers.packet.take().filter(|a| a.len() == room);
         let packet = Packet::new(area, memory, data, given.meta, headroom, tailroom)?.reserve(XDP_FRAME);
         let fields = Fields::new(buffers.ctx.take(), memory, &XDP_MD)?;
         let ingress = if given.ingress_ifindex == 0 { LOOPBACK } else { given.ingress_ifindex };
