@@ -10,6 +10,9 @@ use skep_uapi::Errno;
 
 use crate::memory::{Area, GuestMemory, Object, ObjectKind, Perm};
 
+/// Bytes of a packet with all its room: offsets and their differences are an `int`, as in the kernel.
+const MAX_ROOM: u32 = i32::MAX as u32;
+
 /// A packet in guest memory. Offsets are from the start of its area.
 pub(crate) struct Packet {
     area: Area,
@@ -35,7 +38,8 @@ impl Packet {
         tailroom: u32,
     ) -> Result<Packet, Errno> {
         let len = u32::try_from(bytes.len()).map_err(|_| Errno::E2BIG)?;
-        let room = headroom.checked_add(len).and_then(|n| n.checked_add(tailroom)).ok_or(Errno::E2BIG)?;
+        let room = headroom.checked_add(len).and_then(|n| n.checked_add(tailroom));
+        let room = room.filter(|&room| room <= MAX_ROOM).ok_or(Errno::E2BIG)?;
         let area = match area.filter(|a| a.len() >= room) {
             Some(area) => {
                 area.zero(0, headroom);
@@ -154,7 +158,8 @@ impl Packet {
         let bytes = self.area.to_vec(self.meta, self.end - self.meta);
         let memory = Arc::clone(self.area.memory());
         let (head, tail) = (head.max(self.headroom()) + self.limit, tail.max(self.tailroom()));
-        let moved = Packet::new(None, &memory, &bytes, self.meta_len(), head, tail)?;
+        let moved =
+            Packet::new(None, &memory, &bytes, self.meta_len(), head, tail).map_err(|_| Errno::ENOMEM)?;
         *self = moved.reserve(self.limit);
         Ok(())
     }
