@@ -13,7 +13,7 @@ pub struct Config {
     /// CPUs that per-cpu maps have values for; at least 1.
     pub cpus: u32,
     /// Bytes that maps, stacks and inputs may take together, in guest memory or (queues, stacks, maps of programs
-    /// and of maps, perf event arrays) outside of it.
+    /// and of maps, perf event arrays, prefixes, timers) outside of it.
     pub memory_limit: u64,
     /// What helpers see of the world.
     pub environment: Environment,

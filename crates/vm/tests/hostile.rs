@@ -169,3 +169,73 @@ fn reading_a_map_that_programs_change_ends() {
         machine.stop_handle().stop();
     });
 }
+
+#[test]
+fn the_limit_holds_for_prefixes() {
+    let name = "m".to_owned();
+    let spec = MapSpec {
+        name,
+        map_type: MapType::LPM_TRIE,
+        key_size: 8,
+        value_size: 8,
+        max_entries: 100_000,
+        flags: skep_uapi::flags::map_create::BPF_F_NO_PREALLOC,
+        ..MapSpec::default()
+    };
+    let config = Config { memory_limit: 1 << 20, ..Config::default() };
+    let machine = Machine::new(&Object { maps: vec![spec].into(), ..Object::default() }, config).unwrap();
+    let map = machine.map(0).unwrap();
+    let key = |host: u32| [32_u32.to_ne_bytes(), host.to_be_bytes()].concat();
+    let full =
+        (0..100_000).find_map(|host| map.update(&key(host), &[0; 8], 0).err().map(|errno| (host, errno)));
+    let (count, errno) = full.unwrap();
+    assert_eq!(errno, Errno::ENOMEM);
+    assert!((500..5000).contains(&count), "{count}");
+    map.delete(&key(0)).unwrap();
+    map.update(&key(count), &[0; 8], 0).unwrap();
+}
+
+#[test]
+fn the_limit_holds_for_timers() {
+    // A timer at every eighth byte of a large value, until that fails.
+    let source = "
+        .map m, array, key=4, value=500000, max_entries=1
+        .program p, socket_filter
+        *(u32 *)(r10 - 4) = 0
+        r1 = map[m]
+        r2 = r10
+        r2 += -4
+        call bpf_map_lookup_elem
+        r6 = r0
+        r7 = 0
+    more:
+        r1 = r6
+        r1 += r7
+        r2 = map[m]
+        r3 = 1
+        call bpf_timer_init
+        if r0 != 0 goto out
+        r7 += 8
+        if r7 < 499992 goto more
+    out:
+        exit";
+    let machine = machine_with(source, Config { memory_limit: 1 << 20, ..Config::default() });
+    let outcome = run_on(&machine, Input::Mem(&[]));
+    assert_eq!((outcome.trap, outcome.r0), (None, Errno::ENOMEM.negative() as u64));
+}
+
+#[test]
+fn room_of_two_gigabytes_is_refused() {
+    // A packet that says it is of segments (`gso_size`) may be of any length.
+    let source = "
+        .program p, classifier
+        *(u32 *)(r1 + 176) = 1
+        r2 = 1
+        r2 <<= 31
+        r3 = 0
+        call bpf_skb_change_head
+        exit";
+    let machine = machine_with(source, Config { memory_limit: 1 << 32, ..Config::default() });
+    let outcome = run_on(&machine, Input::Packet { data: &[0; 64], ctx: None });
+    assert_eq!((outcome.trap, outcome.r0), (None, Errno::ENOMEM.negative() as u64));
+}

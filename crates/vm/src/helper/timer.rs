@@ -4,6 +4,7 @@
 //! [`crate::Thread::run_timer`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rustix::time::{ClockId, DynamicClockId};
 use skep_isa::Size;
@@ -12,7 +13,7 @@ use skep_uapi::Errno;
 use super::arg::{Answer, Arg, Stop};
 use crate::interp::Exec;
 use crate::map::{ElementKey, Map};
-use crate::memory::{ObjectKind, Perm};
+use crate::memory::{Charge, ObjectKind, Perm};
 use crate::trap::Trap;
 
 /// `CLOCK_REALTIME`, `CLOCK_MONOTONIC` and `CLOCK_BOOTTIME`: what a timer may go by.
@@ -22,8 +23,11 @@ const ABSOLUTE: u64 = 1;
 /// `BPF_F_TIMER_CPU_PIN`.
 const CPU_PIN: u64 = 2;
 
+/// What a timer counts as against the memory limit: itself, its place in the table, its charge.
+const TIMER_BYTES: u64 = 2 * size_of::<Timer>() as u64;
+
 /// A timer that was initialized.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Timer {
     /// What its `struct bpf_timer` holds.
     number: u64,
@@ -34,6 +38,8 @@ struct Timer {
     callback: Option<u64>,
     /// When, in nanoseconds of the clock, while it is armed.
     expires: Option<u64>,
+    /// Pays for the timer, which lies outside of guest memory.
+    _charge: Arc<Charge>,
 }
 
 /// All timers of a machine.
@@ -64,10 +70,11 @@ pub(super) fn init(exec: &mut Exec<'_>, [timer, map, flags, ..]: [Arg; 5]) -> An
     if timers.at(exec, timer)?.is_some() {
         return Err(Errno::EBUSY.into());
     }
+    let _charge = Arc::new(exec.machine.shared_memory().charge(TIMER_BYTES)?);
     let number = timers.last + 1;
     timer.store(exec, Size::Dw, number)?;
     timers.last = number;
-    let new = Timer { number, map: map.value, clock: flags.value, callback: None, expires: None };
+    let new = Timer { number, map: map.value, clock: flags.value, callback: None, expires: None, _charge };
     timers.by_addr.insert(timer.value, new);
     Ok(0)
 }
@@ -137,7 +144,7 @@ pub(crate) fn fire(exec: &mut Exec<'_>) -> Option<Result<u64, Trap>> {
             let armed = timers.by_addr.iter().filter(|(_, timer)| timer.expires.is_some());
             armed
                 .min_by_key(|(_, timer)| (timer.expires, timer.number))
-                .map(|(&addr, &timer)| (addr, timer))?
+                .map(|(&addr, timer)| (addr, timer.clone()))?
         };
         let map = exec.machine.map_by_handle(timer.map);
         let place = map.and_then(|map| element(exec, map, addr));

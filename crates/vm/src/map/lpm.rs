@@ -13,6 +13,7 @@ use skep_uapi::flags::map_update::*;
 
 use super::Values;
 use super::slab::Slab;
+use crate::memory::Charge;
 
 /// The first bits of a key, the others 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +68,8 @@ impl PartialOrd for Prefix {
 struct Element {
     slot: u32,
     key: Vec<u8>,
+    /// Pays for the element, which but for its value lies outside of guest memory.
+    _charge: Charge,
 }
 
 struct Tree {
@@ -81,6 +84,11 @@ pub(crate) struct Trie {
     pub(super) values: Values,
     max_entries: u32,
     tree: RwLock<Tree>,
+}
+
+/// What an element counts as against the memory limit: its prefix and key, and as much for their places.
+fn element_bytes(key: &[u8]) -> u64 {
+    2 * (size_of::<Prefix>() + size_of::<Element>() + key.len()) as u64
 }
 
 /// Slots of values that a trie of these needs: replacing writes a spare one.
@@ -118,11 +126,12 @@ impl Trie {
             false if tree.elements.len() >= self.max_entries as usize => return Err(Errno::ENOSPC),
             _ => {}
         }
+        let _charge = self.values.charge(element_bytes(key))?;
         let slot = tree.slab.take().ok_or(Errno::ENOMEM)?;
         self.values.reset(slot);
         self.values.write(slot, 0, value);
         let len = prefix.len;
-        match tree.elements.insert(prefix, Element { slot, key: key.to_vec() }) {
+        match tree.elements.insert(prefix, Element { slot, key: key.to_vec(), _charge }) {
             Some(old) => tree.slab.give(old.slot),
             None => *tree.lengths.entry(len).or_insert(0) += 1,
         }

@@ -9,7 +9,7 @@ use skep_uapi::Errno;
 
 use super::MapContext;
 use super::fields::Fields;
-use crate::memory::{Area, ObjectKind, Perm};
+use crate::memory::{Area, Charge, ObjectKind, Perm};
 
 /// Tries for a lock, each after a yield: seconds.
 const LOCK_TRIES: u32 = 1 << 22;
@@ -56,6 +56,14 @@ impl Values {
         let kind = ObjectKind::MapValues { map: Arc::clone(name), stride, size, slots };
         let area = context.memory.alloc(total(stride, slots, cpus)?, perm, Some(kind))?;
         Ok(Values { area, size, stride, slots, cpus, fields })
+    }
+
+    /// Counts bytes that an element takes outside of guest memory.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub(super) fn charge(&self, bytes: u64) -> Result<Charge, Errno> {
+        self.area.memory().charge(bytes)
     }
 
     /// Values of each slot.
