@@ -111,7 +111,10 @@ fn cases(args: &Args, path: &std::path::Path) -> Result<Verdict> {
                 all = all.and(Verdict::from_bool(report.is_equal()));
                 json(&case.id, &report)
             }
-            Err(failure) => failure.case_json(&case.id),
+            Err(failure) => {
+                all = Verdict::Unanswered;
+                failure.case_json(&case.id)
+            }
         };
         println!("{json}");
         bar.inc(1);

@@ -97,19 +97,20 @@ fn cases(args: &Args, path: &std::path::Path) -> Result<Verdict> {
     let bar = progress(cases.len() as u64, "cases");
     let mut all = Verdict::Yes;
     for case in &cases {
-        let json = match load_case(&kernel, case, args.level) {
+        let unanswered = |failure: Failure| (Verdict::Unanswered, failure.case_json(&case.id));
+        let (verdict, json) = match load_case(&kernel, case, args.level) {
             Ok(loaded) => match loaded.programs.first() {
                 Some(LoadedProgram { answer: Answer::Verdict(verdict), .. }) => {
-                    all = all.and(Verdict::from_bool(verdict.accepted));
-                    json(&case.id, verdict)
+                    (Verdict::from_bool(verdict.accepted), json(&case.id, verdict))
                 }
                 Some(LoadedProgram { answer: Answer::Unsupported(why), .. }) => {
-                    Failure::unsupported(why).case_json(&case.id)
+                    unanswered(Failure::unsupported(why))
                 }
-                None => Failure::new("the case has no program").case_json(&case.id),
+                None => unanswered(Failure::new("the case has no program")),
             },
-            Err(e) => Failure::new(e).case_json(&case.id),
+            Err(e) => unanswered(Failure::new(e)),
         };
+        all = all.and(verdict);
         println!("{json}");
         bar.inc(1);
     }

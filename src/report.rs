@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// The two answers that are no failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How the answers end as a whole. The order is that of weight: of many cases the gravest decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// Accepted, or equal.
     Yes,
     /// Rejected, or different.
     No,
+    /// Some case of a case file has no answer; its own result says why.
+    Unanswered,
 }
 
 impl Verdict {
@@ -23,9 +25,9 @@ impl Verdict {
         if yes { Verdict::Yes } else { Verdict::No }
     }
 
-    /// [`Verdict::No`] where any of the two is.
+    /// The graver of the two.
     pub fn and(self, other: Verdict) -> Self {
-        if self == Verdict::Yes { other } else { Verdict::No }
+        self.max(other)
     }
 }
 
@@ -34,6 +36,7 @@ impl From<Verdict> for ExitCode {
         match verdict {
             Verdict::Yes => ExitCode::SUCCESS,
             Verdict::No => ExitCode::from(1),
+            Verdict::Unanswered => ExitCode::from(2),
         }
     }
 }

@@ -125,3 +125,22 @@ fn json_mode_fails_in_json() {
     let said: serde_json::Value = serde_json::from_slice(&trapped.stdout).expect("one JSON value");
     assert!(said["trap"].as_str().is_some_and(|t| t.contains("budget")), "{said}");
 }
+
+/// The other cases keep their results, and the exit code tells of the one that has none.
+#[test]
+fn a_case_without_an_answer_ends_with_2() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let runs = r#"{"id": "runs", "insns": "b7000000020000009500000000000000", "prog_type": "xdp"}"#;
+    // Type 9999 has no context that skep knows; the second case jumps to itself until the budget ends.
+    let unknown = r#"{"id": "x", "insns": "b7000000020000009500000000000000", "prog_type": 9999}"#;
+    let endless = r#"{"id": "x", "insns": "0500ffff000000009500000000000000", "prog_type": "xdp"}"#;
+    let run = |cases: &str| {
+        let path = file(dir.path(), "cases.jsonl", cases.as_bytes());
+        skep(&["run", "--budget", "100", "--cases", &path], b"").0
+    };
+    assert_eq!(run(runs), Some(0));
+    for bad in [unknown, endless] {
+        assert_eq!(run(&format!("{bad}\n{runs}\n")), Some(2));
+        assert_eq!(run(&format!("{runs}\n{bad}\n")), Some(2));
+    }
+}
