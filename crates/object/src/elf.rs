@@ -98,7 +98,6 @@ pub(crate) struct Relocation {
 pub(crate) struct Elf<'a> {
     pub sections: Vec<Section<'a>>,
     pub symbols: Vec<Symbol<'a>>,
-    file_size: usize,
 }
 
 /// Names of machines that people feed to a BPF loader by mistake, and a word for all others.
@@ -214,7 +213,7 @@ impl<'a> Elf<'a> {
             return Err(Problem::Damaged { what: "section table", why: "sections overlap".to_owned() }.into());
         }
         let symbols = read_symbols(bytes, &headers, &sections, ctx)?;
-        Ok(Elf { sections, symbols, file_size })
+        Ok(Elf { sections, symbols })
     }
 
     /// A section by name.
@@ -223,11 +222,7 @@ impl<'a> Elf<'a> {
     }
 
     /// The relocations of one `SHT_REL` section.
-    pub fn relocations(
-        &self,
-        bytes: &'a [u8],
-        section: &Section<'a>,
-    ) -> Result<Vec<Relocation>, ObjectError> {
+    pub fn relocations(&self, section: &Section<'a>) -> Result<Vec<Relocation>, ObjectError> {
         if section.kind == SHT_RELA {
             return Err(section.error(Problem::Relocation(
                 "records with addends (SHT_RELA) are not what BPF uses; the object is not from clang or gcc"
@@ -235,9 +230,7 @@ impl<'a> Elf<'a> {
             )));
         }
         let ctx = Ctx::new(Container::Big, Endian::Little);
-        let start = section.data.as_ptr() as usize - bytes.as_ptr() as usize;
-        debug_assert!(start + section.data.len() <= self.file_size);
-        let records = RelocSection::parse(bytes, start, section.data.len(), false, ctx)
+        let records = RelocSection::parse(section.data, 0, section.data.len(), false, ctx)
             .map_err(|e| section.error(damaged("relocations", &e)))?;
         Ok(records
             .iter()

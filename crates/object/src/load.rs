@@ -40,7 +40,7 @@ pub fn load(bytes: &[u8]) -> Result<Object, ObjectError> {
         fixup::data_sections(&elf, btf)?;
     }
     let mut maps = Maps::collect(&elf, btf.as_ref(), externs.kconfig_size)?;
-    let targets = relocate::collect(bytes, &elf, &functions, &maps, &externs)?;
+    let targets = relocate::collect(&elf, &functions, &maps, &externs)?;
     let ext = match (&btf, elf.section(".BTF.ext")) {
         (Some(btf), Some(s)) => {
             let ext = BtfExt::parse(s.data).map_err(|e| s.error(Problem::Btf(e)))?;
@@ -50,7 +50,7 @@ pub fn load(bytes: &[u8]) -> Result<Object, ObjectError> {
     };
     let mut callbacks = HashMap::new();
     if let Some(btf) = &mut btf {
-        maps.collect_slots(bytes, &elf, btf, &functions)?;
+        maps.collect_slots(&elf, btf, &functions)?;
         callbacks = exception_callbacks(btf);
         fixup::hidden_functions(&functions, btf);
     }

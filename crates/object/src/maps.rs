@@ -276,7 +276,6 @@ impl Maps {
     /// their sections.
     pub fn collect_slots(
         &mut self,
-        bytes: &[u8],
         elf: &Elf<'_>,
         btf: &Btf,
         functions: &Functions,
@@ -289,7 +288,7 @@ impl Maps {
             let variables: Vec<VarSecinfo> =
                 btf.find(Kind::Datasec, section.name).map(|t| t.variables().collect()).unwrap_or_default();
             for table in elf.relocation_sections(section.index) {
-                for r in elf.relocations(bytes, table)? {
+                for r in elf.relocations(table)? {
                     let done = if struct_ops {
                         self.struct_ops_slot(elf, btf, functions, &variables, &r)
                     } else {

@@ -40,7 +40,6 @@ pub(crate) type Targets = HashMap<usize, Target>;
 
 /// Reads the relocations of all functions, in the order of the functions.
 pub(crate) fn collect(
-    bytes: &[u8],
     elf: &Elf<'_>,
     functions: &Functions,
     maps: &Maps,
@@ -50,7 +49,7 @@ pub(crate) fn collect(
     let context = Context { elf, functions, maps, externs };
     for table in elf.sections.iter().filter(|s| s.kind == goblin::elf::section_header::SHT_REL) {
         let Some(section) = elf.sections.get(table.info).filter(|s| s.is_executable()) else { continue };
-        for r in elf.relocations(bytes, table)? {
+        for r in elf.relocations(table)? {
             let fail = |why| section.error(Problem::Relocation(why)).at(r.offset);
             if !R_BPF.iter().any(|known| known.0 == r.kind) {
                 let known: Vec<_> = R_BPF.iter().map(|k| k.1).collect();

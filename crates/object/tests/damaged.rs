@@ -90,6 +90,33 @@ fn foreign_files_are_named() {
     assert!(load(&old).is_ok());
 }
 
+/// Sections that claim to be of another kind (among them empty ones that are read as relocations) are errors at worst.
+#[test]
+fn no_kind_of_section_panics() {
+    let bytes = valid();
+    let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes")) as usize;
+    let count = usize::from(u16::from_le_bytes([bytes[60], bytes[61]]));
+    let headers: Vec<usize> = (0..count).map(|i| word(40) + 64 * i).collect();
+    for &header in &headers {
+        for kind in 0..20 {
+            for size in [0, word(header + 32)] {
+                let mut changed = bytes.clone();
+                changed[header + 4] = kind;
+                changed[header + 32..header + 40].copy_from_slice(&size.to_le_bytes());
+                let _ = load(&changed);
+            }
+        }
+    }
+    // Section 0 has no contents, whatever its header says.
+    let relocations: Vec<usize> = headers.iter().copied().filter(|h| bytes[h + 4] == 9).collect();
+    assert!(!relocations.is_empty(), "the object has relocations");
+    for header in relocations {
+        let mut changed = bytes.clone();
+        changed.copy_within(header..header + 64, headers[0]);
+        let _ = load(&changed);
+    }
+}
+
 #[test]
 fn errors_say_where() {
     let mut bytes = valid();
