@@ -57,6 +57,7 @@ pub fn format_of(bytes: &[u8]) -> Format {
         return Format::Elf;
     }
     let Ok(text) = std::str::from_utf8(bytes) else { return Format::Raw };
+    let text = without_mark(text);
     if text.contains('\0') {
         return Format::Raw;
     }
@@ -208,6 +209,11 @@ impl InputArgs {
     }
 }
 
+/// Text without the byte-order mark that some editors put before it.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
 /// Reads a case file.
 pub fn cases(path: &Path) -> Result<Vec<Case>> {
     parse_cases(&read(path)?, &shown(path))
@@ -216,7 +222,7 @@ pub fn cases(path: &Path) -> Result<Vec<Case>> {
 fn parse_cases(bytes: &[u8], name: &str) -> Result<Vec<Case>> {
     let text = std::str::from_utf8(bytes)
         .map_err(|e| Failure::new(format_args!("`{name}` is not UTF-8 at byte {}", e.valid_up_to())))?;
-    Case::parse_all(text).map_err(|e| Failure::new(format_args!("`{name}`: {e}")))
+    Case::parse_all(without_mark(text)).map_err(|e| Failure::new(format_args!("`{name}`: {e}")))
 }
 
 /// The programs of a case file as one object, each with maps of its own.

@@ -218,7 +218,8 @@ impl Linker<'_> {
                 let value = self.distance(unit, slot, target, span)?;
                 let names_function = insns[0].is_call() || insns[0].is_ld_imm64();
                 if names_function && let Ok(start) = usize::try_from(slot as i64 + 1 + value) {
-                    resolved.functions.push((start, String::new()));
+                    let name = if let Target::Label(name) = target { name.as_str() } else { "" };
+                    resolved.functions.push((start, name.to_owned()));
                 }
                 set_distance(&mut insns[0], value, *distance, span)
             }
