@@ -2,7 +2,7 @@
 //! The context structures of `linux/bpf.h`, field by field (Linux 6.18).
 
 use super::Value::{Packet, PacketEnd, PacketMeta, Pointer, Scalar};
-use super::{Layout, field};
+use super::{Field, Layout, field};
 
 /// `struct __sk_buff`.
 pub static SK_BUFF: Layout = Layout {
@@ -262,65 +262,43 @@ pub static BPF_SK_LOOKUP: Layout = Layout {
     ],
 };
 
+/// Registers of `struct pt_regs`.
+const REGISTERS: usize = 21;
+
+/// Fields of `struct bpf_perf_event_data`, which starts with a `struct pt_regs`.
+const PERF_EVENT_FIELDS: &[Field] = &[
+    field("r15", 0, 8, 1, Scalar),
+    field("r14", 8, 8, 1, Scalar),
+    field("r13", 16, 8, 1, Scalar),
+    field("r12", 24, 8, 1, Scalar),
+    field("rbp", 32, 8, 1, Scalar),
+    field("rbx", 40, 8, 1, Scalar),
+    field("r11", 48, 8, 1, Scalar),
+    field("r10", 56, 8, 1, Scalar),
+    field("r9", 64, 8, 1, Scalar),
+    field("r8", 72, 8, 1, Scalar),
+    field("rax", 80, 8, 1, Scalar),
+    field("rcx", 88, 8, 1, Scalar),
+    field("rdx", 96, 8, 1, Scalar),
+    field("rsi", 104, 8, 1, Scalar),
+    field("rdi", 112, 8, 1, Scalar),
+    field("orig_rax", 120, 8, 1, Scalar),
+    field("rip", 128, 8, 1, Scalar),
+    field("cs", 136, 8, 1, Scalar),
+    field("eflags", 144, 8, 1, Scalar),
+    field("rsp", 152, 8, 1, Scalar),
+    field("ss", 160, 8, 1, Scalar),
+    field("sample_period", 168, 8, 1, Scalar),
+    field("addr", 176, 8, 1, Scalar),
+];
+
 /// `struct pt_regs` of x86-64 (`asm/ptrace.h`).
-pub static PT_REGS: Layout = Layout {
-    name: "pt_regs",
-    size: 168,
-    fields: &[
-        field("r15", 0, 8, 1, Scalar),
-        field("r14", 8, 8, 1, Scalar),
-        field("r13", 16, 8, 1, Scalar),
-        field("r12", 24, 8, 1, Scalar),
-        field("rbp", 32, 8, 1, Scalar),
-        field("rbx", 40, 8, 1, Scalar),
-        field("r11", 48, 8, 1, Scalar),
-        field("r10", 56, 8, 1, Scalar),
-        field("r9", 64, 8, 1, Scalar),
-        field("r8", 72, 8, 1, Scalar),
-        field("rax", 80, 8, 1, Scalar),
-        field("rcx", 88, 8, 1, Scalar),
-        field("rdx", 96, 8, 1, Scalar),
-        field("rsi", 104, 8, 1, Scalar),
-        field("rdi", 112, 8, 1, Scalar),
-        field("orig_rax", 120, 8, 1, Scalar),
-        field("rip", 128, 8, 1, Scalar),
-        field("cs", 136, 8, 1, Scalar),
-        field("eflags", 144, 8, 1, Scalar),
-        field("rsp", 152, 8, 1, Scalar),
-        field("ss", 160, 8, 1, Scalar),
-    ],
-};
+pub static PT_REGS: Layout =
+    Layout { name: "pt_regs", size: 168, fields: PERF_EVENT_FIELDS.split_at(REGISTERS).0 };
 
 /// `struct bpf_perf_event_data` of x86-64: the registers, then the sample.
-pub static BPF_PERF_EVENT_DATA: Layout = Layout {
-    name: "bpf_perf_event_data",
-    size: 184,
-    fields: &[
-        field("r15", 0, 8, 1, Scalar),
-        field("r14", 8, 8, 1, Scalar),
-        field("r13", 16, 8, 1, Scalar),
-        field("r12", 24, 8, 1, Scalar),
-        field("rbp", 32, 8, 1, Scalar),
-        field("rbx", 40, 8, 1, Scalar),
-        field("r11", 48, 8, 1, Scalar),
-        field("r10", 56, 8, 1, Scalar),
-        field("r9", 64, 8, 1, Scalar),
-        field("r8", 72, 8, 1, Scalar),
-        field("rax", 80, 8, 1, Scalar),
-        field("rcx", 88, 8, 1, Scalar),
-        field("rdx", 96, 8, 1, Scalar),
-        field("rsi", 104, 8, 1, Scalar),
-        field("rdi", 112, 8, 1, Scalar),
-        field("orig_rax", 120, 8, 1, Scalar),
-        field("rip", 128, 8, 1, Scalar),
-        field("cs", 136, 8, 1, Scalar),
-        field("eflags", 144, 8, 1, Scalar),
-        field("rsp", 152, 8, 1, Scalar),
-        field("ss", 160, 8, 1, Scalar),
-        field("sample_period", 168, 8, 1, Scalar),
-        field("addr", 176, 8, 1, Scalar),
-    ],
-};
+pub static BPF_PERF_EVENT_DATA: Layout =
+    Layout { name: "bpf_perf_event_data", size: 184, fields: PERF_EVENT_FIELDS };
 
 /// `struct bpf_raw_tracepoint_args`: as many arguments as the tracepoint has, here the most that there are.
 pub static BPF_RAW_TRACEPOINT_ARGS: Layout =
