@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use skep_uapi::MapType;
 
 /// `LIBBPF_PIN_*`: whether libbpf would pin the map under `/sys/fs/bpf`. skep records it and never pins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pinning {
     /// Not pinned.
     #[default]
@@ -32,7 +33,7 @@ const WITHOUT_TYPES: [MapType; 12] = [
 ];
 
 /// What a slot of a program array or map of maps holds from the start.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Slot {
     /// A program of the same object, by name.
     Program(String),
@@ -41,7 +42,7 @@ pub enum Slot {
 }
 
 /// A map of an object.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapSpec {
     /// Full name as in the source; the kernel keeps 15 bytes of it.
     pub name: String,

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use skep_isa::Insn;
 use skep_uapi::{AttachType, InfoRecords, ProgType};
@@ -10,7 +11,7 @@ use skep_uapi::{AttachType, InfoRecords, ProgType};
 use crate::MapSpec;
 
 /// `func_info`, `line_info` or `core_relos` records as the kernel takes them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Info {
     /// Bytes of one record.
     pub rec_size: u32,
@@ -32,7 +33,7 @@ impl Info {
 }
 
 /// A function of a program: where it starts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Function {
     /// Name in the source.
     pub name: String,
@@ -43,7 +44,7 @@ pub struct Function {
 }
 
 /// The line of source that an instruction comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceLine {
     /// Slot of the first instruction of the line.
     pub insn: usize,
@@ -54,7 +55,7 @@ pub struct SourceLine {
 }
 
 /// What an instruction that needs the kernel's BTF refers to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BtfRefKind {
     /// `call` of a kernel function.
     Kfunc,
@@ -63,7 +64,7 @@ pub enum BtfRefKind {
 }
 
 /// An instruction that names a symbol of the kernel: its id is only right for one kernel, its name for all.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BtfRef {
     /// Slot of the instruction.
     pub insn: usize,
@@ -76,7 +77,7 @@ pub struct BtfRef {
 }
 
 /// Something that a program needs and the engines here do not give yet; it is said by name, never guessed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Requirement {
     /// CO-RE relocations against the kernel's types: number of records.
     CoreRelocations(usize),
@@ -101,7 +102,7 @@ impl std::fmt::Display for Requirement {
 
 /// A program with everything that a load needs. Instructions are raw: they may be illegal, which is the
 /// verifier's to say.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Program {
     /// Name in the source (C function, `.program` directive, case id).
     pub name: String,
@@ -118,8 +119,10 @@ pub struct Program {
     /// `kern_version`, for old kprobe programs.
     pub kern_version: u32,
     /// Instructions, maps by index.
+    #[serde(with = "crate::raw::as_bytes")]
     pub insns: Vec<Insn>,
-    /// Maps of the object, shared by its programs.
+    /// Maps of the object, shared by its programs. An [`Object`] that is read back shares them again.
+    #[serde(skip)]
     pub maps: Arc<Vec<MapSpec>>,
     /// Raw BTF of the object.
     pub btf: Option<Arc<[u8]>>,
@@ -174,12 +177,30 @@ impl Program {
 }
 
 /// The programs and maps of one source file.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Parts")]
 pub struct Object {
     /// Programs in order of appearance. Each shares [`Object::maps`].
     pub programs: Vec<Program>,
     /// All maps, as the programs index them.
     pub maps: Arc<Vec<MapSpec>>,
+}
+
+/// What an [`Object`] is read back from: its programs do not have the maps yet.
+#[derive(Deserialize)]
+struct Parts {
+    programs: Vec<Program>,
+    maps: Vec<MapSpec>,
+}
+
+impl From<Parts> for Object {
+    fn from(Parts { mut programs, maps }: Parts) -> Self {
+        let maps = Arc::new(maps);
+        for program in &mut programs {
+            program.maps = Arc::clone(&maps);
+        }
+        Object { programs, maps }
+    }
 }
 
 impl Object {

@@ -40,3 +40,18 @@ pub fn insns_from_hex(text: &str) -> Result<Vec<Insn>, RawError> {
 pub fn insns_to_bytes(insns: &[Insn]) -> Vec<u8> {
     insns.iter().flat_map(|i| i.to_bytes()).collect()
 }
+
+/// Instructions as serde sees them: their bytes.
+pub(crate) mod as_bytes {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use skep_isa::Insn;
+
+    pub fn serialize<S: Serializer>(insns: &[Insn], to: S) -> Result<S::Ok, S::Error> {
+        super::insns_to_bytes(insns).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Insn>, D::Error> {
+        super::insns_from_bytes(&Vec::deserialize(from)?).map_err(D::Error::custom)
+    }
+}

@@ -4,7 +4,8 @@
 use core::fmt;
 
 /// An error number, positive as user space sees it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
 pub struct Errno(pub i32);
 
 macro_rules! errnos {

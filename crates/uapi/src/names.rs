@@ -9,7 +9,10 @@ macro_rules! numbers {
         $($(#[$vdoc:meta])* $name:ident = $value:literal $word:literal;)*
     ) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(
+            Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+        )]
+        #[serde(transparent)]
         pub struct $type(pub u32);
 
         impl $type {
