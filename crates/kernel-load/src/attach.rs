@@ -3,6 +3,7 @@
 //! (libbpf's `find_kernel_btf_id`).
 
 use std::fs;
+use std::sync::OnceLock;
 
 use skep_program::Program;
 use skep_program::btf::{Btf, Kind};
@@ -40,18 +41,24 @@ fn place(program: &Program) -> (&'static str, Kind) {
     }
 }
 
-/// Finds the attach targets of programs; reads the kernel's BTF once, at the first that needs it.
+/// The kernel's own BTF, read once, when it is first asked for.
 #[derive(Debug, Default)]
-pub struct AttachTargets {
-    vmlinux: Option<Result<Btf, AttachError>>,
-}
+pub struct Vmlinux(OnceLock<Result<Btf, AttachError>>);
 
-impl AttachTargets {
+impl Vmlinux {
+    /// The BTF.
+    ///
+    /// # Errors
+    /// [`AttachError::NoBtf`] where it is missing or cannot be read.
+    pub fn get(&self) -> Result<&Btf, AttachError> {
+        self.0.get_or_init(read_vmlinux).as_ref().map_err(Clone::clone)
+    }
+
     /// The id for `attach_btf_id` of a program; 0 where it has no target.
     ///
     /// # Errors
     /// [`AttachError`] where the target has no id.
-    pub fn resolve(&mut self, program: &Program) -> Result<u32, AttachError> {
+    pub fn target(&self, program: &Program) -> Result<u32, AttachError> {
         let Some(target) = &program.attach_name else { return Ok(program.attach_btf_id) };
         if program.prog_type == ProgType::EXT {
             return Err(AttachError::OtherProgram(target.clone()));
@@ -61,8 +68,7 @@ impl AttachTargets {
         }
         let (prefix, kind) = place(program);
         let name = format!("{prefix}{target}");
-        let btf = self.vmlinux.get_or_insert_with(read_vmlinux).as_ref().map_err(Clone::clone)?;
-        let found = btf.find(kind, &name).map(|t| t.id);
+        let found = self.get()?.find(kind, &name).map(|t| t.id);
         let word = if kind == Kind::Func { "function" } else { "type" };
         found.ok_or(AttachError::NotFound { kind: word, name })
     }

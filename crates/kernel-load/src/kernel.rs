@@ -7,12 +7,14 @@
 use std::ffi::CString;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
 
 use skep_isa::Insn;
 use skep_uapi::{
     Bpf, Errno, InfoRecords, MapCreate, MapType, ProgLoad, ProgType, TestRun, TestRunResult, limits,
 };
 
+use crate::attach::Vmlinux;
 use crate::probe::{self, Unavailable};
 use crate::sys;
 
@@ -67,6 +69,10 @@ impl KernelFd {
 pub struct Kernel {
     cpus: usize,
     release: String,
+    vmlinux: Vmlinux,
+    log_limit: usize,
+    /// Kept from load to load: pages that a process touches for the first time cost more than verifying a program.
+    log_buffer: Mutex<Vec<u8>>,
 }
 
 impl Kernel {
@@ -76,7 +82,13 @@ impl Kernel {
     /// [`Unavailable`]: what is missing, with the remedy.
     pub fn open() -> Result<Kernel, Unavailable> {
         let cpus = possible_cpus()?;
-        let kernel = Kernel { cpus, release: probe::release() };
+        let kernel = Kernel {
+            cpus,
+            release: probe::release(),
+            vmlinux: Vmlinux::default(),
+            log_limit: LOG_MAX,
+            log_buffer: Mutex::default(),
+        };
         let attempt = kernel.map_create(&MapCreate {
             map_type: MapType::ARRAY,
             key_size: 4,
@@ -101,6 +113,19 @@ impl Kernel {
     #[must_use]
     pub fn release(&self) -> &str {
         &self.release
+    }
+
+    /// With a limit to what is held of one log, in bytes. A longer one is cut where the kernel cuts it: from 6.4 on
+    /// the end of it is kept, before that its beginning.
+    #[must_use]
+    pub fn with_log_limit(mut self, bytes: usize) -> Kernel {
+        self.log_limit = bytes.clamp(LOG_FIRST, LOG_MAX);
+        self
+    }
+
+    /// Its types.
+    pub(crate) fn vmlinux(&self) -> &Vmlinux {
+        &self.vmlinux
     }
 }
 
@@ -176,22 +201,34 @@ fn fd_array(fds: &[&KernelFd], insns: &[Insn]) -> Result<Vec<u32>, Errno> {
     Ok(array)
 }
 
-/// Calls `BPF_PROG_LOAD` with log buffers that grow until the log fits.
-fn prog_load(call: &sys::ProgLoadCall<'_>, log: &mut String) -> Result<OwnedFd, Errno> {
+/// Calls `BPF_PROG_LOAD` with a log buffer that grows until the log fits.
+fn prog_load(
+    call: &sys::ProgLoadCall<'_>,
+    buffer: &mut Vec<u8>,
+    log_limit: usize,
+    log: &mut String,
+) -> Result<OwnedFd, Errno> {
     let mut size = if call.log_level == 0 { 0 } else { LOG_FIRST };
     let mut attempts = LOAD_ATTEMPTS;
     loop {
-        let mut buffer = vec![0; size];
-        let answer = sys::prog_load(call, &mut buffer)?;
+        if buffer.len() < size {
+            buffer.resize(size, 0);
+        }
+        let buffer = &mut buffer[..size];
+        // The kernel ends a text with a zero, but it may write none.
+        if let Some(first) = buffer.first_mut() {
+            *first = 0;
+        }
+        let answer = sys::prog_load(call, buffer)?;
         let wanted = answer.log_true_size as usize;
         match answer.fd {
             Err(Errno::EAGAIN) if attempts > 1 => attempts -= 1,
             // A kernel that tells the size and was given enough means something else by ENOSPC.
-            Err(Errno::ENOSPC) if size != 0 && size < LOG_MAX && (wanted == 0 || wanted > size) => {
-                size = if wanted == 0 { size * LOG_GROWTH } else { wanted }.min(LOG_MAX);
+            Err(Errno::ENOSPC) if size != 0 && size < log_limit && (wanted == 0 || wanted > size) => {
+                size = if wanted == 0 { size * LOG_GROWTH } else { wanted }.min(log_limit);
             }
             fd => {
-                *log = log_text(&buffer);
+                *log = log_text(buffer);
                 return fd;
             }
         }
@@ -284,7 +321,9 @@ impl Bpf for Kernel {
             attach_prog_fd: attr.attach_prog.map_or(0, KernelFd::number),
             log_level: attr.log_level,
         };
-        prog_load(&call, log).map(|fd| KernelFd(Kind::Program(fd, attr.prog_type)))
+        let mut buffer = self.log_buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        prog_load(&call, &mut buffer, self.log_limit, log)
+            .map(|fd| KernelFd(Kind::Program(fd, attr.prog_type)))
     }
 
     /// As the trait says. A packet may come back larger than it went in, and a second run to fetch the rest would

@@ -6,16 +6,26 @@
 //! nothing is pinned or attached; every descriptor closes when its owner is dropped.
 
 mod attach;
+mod backend;
+mod boxed;
+mod caps;
+pub mod contents;
 mod kernel;
 mod load;
 mod maps;
+mod observe;
 mod probe;
+mod symbols;
 mod sys;
 mod verdict;
 
-pub use attach::{AttachError, AttachTargets};
+pub use attach::{AttachError, Vmlinux};
+pub use backend::{Backend, BoxedBackend};
+pub use boxed::*;
+pub use caps::{Caps, CapsError, LoweredCaps};
 pub use kernel::{Kernel, KernelFd};
-pub use load::{Answer, Loaded, LoadedProgram, Unsupported, load_case, load_object};
+pub use load::{Answer, LoadOptions, Loaded, LoadedProgram, Unsupported, load_object};
+pub use observe::{Contents, EMPTY_PACKET, Ending, NoAnswer, Observation, Request, Run, RunInput, observe};
 pub use probe::{Capability, Unavailable, has_vmlinux_btf, missing_capabilities, release};
 pub use sys::CpuPin;
 pub use verdict::{Stats, Verdict};

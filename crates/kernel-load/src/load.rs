@@ -1,26 +1,43 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whole objects and cases in front of a kernel: BTF, maps, then each program asked for, one verdict each.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use skep_program::load::{self, LoadError};
-use skep_program::{Case, Object, Program, Slot};
+use skep_program::{Object, Program, Requirement, Slot};
 use skep_uapi::Errno;
 
-use crate::attach::{AttachError, AttachTargets};
-use crate::{Kernel, KernelFd, Verdict, maps};
+use crate::attach::AttachError;
+use crate::caps::{Caps, LoweredCaps};
+use crate::{Kernel, KernelFd, Verdict, maps, symbols};
+
+/// Bytes of a log from which on `ENOSPC` may mean it: the kernel has other uses for that number.
+const LONG_LOG: usize = 1 << 19;
+
+/// How programs are loaded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoadOptions {
+    /// Log level: 0 none, 1 the failing path, 2 every path; 4 adds statistics.
+    pub log_level: u32,
+    /// Capabilities.
+    pub caps: Caps,
+}
 
 /// Why a program was not put before the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsupported {
     /// It needs something that skep does not give yet.
     #[error("{0}")]
-    Requirement(skep_program::Requirement),
+    Requirement(Requirement),
     /// Its attach target was not found.
     #[error("{0}")]
     Attach(#[from] AttachError),
-    /// It asks to be loaded with fewer capabilities.
-    #[error("loading with the capability set `{0}`")]
+    /// An instruction names a symbol that this kernel does not have.
+    #[error("kernel symbol `{0}`, which this kernel's BTF does not have")]
+    Symbol(String),
+    /// It cannot be loaded with the capabilities asked for.
+    #[error("{0}")]
     Capabilities(String),
 }
 
@@ -60,6 +77,8 @@ pub struct LoadedProgram {
 pub struct Loaded {
     /// The maps, as the object's programs index them.
     pub maps: Vec<KernelFd>,
+    /// The object's BTF.
+    pub btf: Option<KernelFd>,
     /// The programs asked for, in the object's order.
     pub programs: Vec<LoadedProgram>,
 }
@@ -86,55 +105,73 @@ fn selection(object: &Object, select: impl Fn(&Program) -> bool) -> BTreeSet<&st
     object.programs.iter().filter(|p| select(p)).map(|p| p.name.as_str()).chain(slots).collect()
 }
 
-fn load_one(
-    kernel: &Kernel,
-    program: &Program,
-    maps: &[KernelFd],
-    btf: Option<&KernelFd>,
-    targets: &mut AttachTargets,
-    log_level: u32,
-) -> LoadedProgram {
-    let name = program.name.clone();
-    let unsupported = |why| LoadedProgram { name: name.clone(), answer: Answer::Unsupported(why), fd: None };
-    // An attach target is found below; the other requirements are beyond this loader.
-    let needs_other =
-        |r: &&skep_program::Requirement| !matches!(r, skep_program::Requirement::AttachTarget(_));
-    if let Some(requirement) = program.requirements.iter().find(needs_other) {
-        return unsupported(Unsupported::Requirement(requirement.clone()));
-    }
-    let attach_btf_id = match targets.resolve(program) {
-        Ok(id) => id,
-        Err(error) => return unsupported(error.into()),
-    };
-    let resolved;
-    let program = if attach_btf_id == program.attach_btf_id {
-        program
-    } else {
-        resolved = Program { attach_btf_id, ..program.clone() };
-        &resolved
-    };
-    let (result, log) = load_asking_why(kernel, program, maps, btf, log_level);
-    let (fd, result) = match result {
-        Ok(fd) => (Some(fd), Ok(())),
-        Err(errno) => (None, Err(errno)),
-    };
-    LoadedProgram { name, answer: Answer::Verdict(Verdict::new(result, log, kernel.release())), fd }
+/// Maps and BTF that programs are loaded against.
+pub(crate) struct Surroundings<'a> {
+    pub kernel: &'a Kernel,
+    pub maps: &'a [KernelFd],
+    pub btf: Option<&'a KernelFd>,
 }
 
-/// Loads a program; one that is refused without a log is loaded again with one, to tell why, as libbpf does.
-fn load_asking_why(
-    kernel: &Kernel,
-    program: &Program,
-    maps: &[KernelFd],
-    btf: Option<&KernelFd>,
-    log_level: u32,
-) -> (Result<KernelFd, Errno>, String) {
-    let mut log = String::new();
-    let mut result = load::load_program(kernel, program, maps, btf, log_level, &mut log);
-    if result.is_err() && log_level == 0 {
-        result = load::load_program(kernel, program, maps, btf, 1, &mut log);
+/// The program with what only this kernel knows: ids of its symbols and of the attach target.
+pub(crate) fn resolved<'p>(kernel: &Kernel, program: &'p Program) -> Result<Cow<'p, Program>, Unsupported> {
+    let here = |r: &&Requirement| !matches!(r, Requirement::AttachTarget(_) | Requirement::KernelSymbol(_));
+    if let Some(requirement) = program.requirements.iter().find(here) {
+        return Err(Unsupported::Requirement(requirement.clone()));
     }
-    (result, log)
+    let vmlinux = kernel.vmlinux();
+    let mut program = Cow::Borrowed(program);
+    if !program.btf_refs.is_empty() {
+        program = Cow::Owned(symbols::resolve(&program, vmlinux)?);
+    }
+    let attach_btf_id = vmlinux.target(&program)?;
+    if attach_btf_id != program.attach_btf_id {
+        program.to_mut().attach_btf_id = attach_btf_id;
+    }
+    Ok(program)
+}
+
+impl Surroundings<'_> {
+    /// Loads a [`resolved`] program. One that is refused without a log is loaded again with one, to tell why, as
+    /// libbpf does.
+    pub(crate) fn load(
+        &self,
+        program: &Program,
+        options: LoadOptions,
+    ) -> Result<(Verdict, Option<KernelFd>), Unsupported> {
+        let mut log = String::new();
+        let mut result = self.attempt(program, options, &mut log)?;
+        if result.is_err() && options.log_level == 0 {
+            result = self.attempt(program, LoadOptions { log_level: 1, ..options }, &mut log)?;
+        }
+        if matches!(result, Err(Errno::ENOSPC)) && log.len() >= LONG_LOG {
+            // It may be the log that has no space: what fits is kept, the verdict asked for without one.
+            result = self.attempt(program, LoadOptions { log_level: 0, ..options }, &mut String::new())?;
+        }
+        let (fd, result) = match result {
+            Ok(fd) => (Some(fd), Ok(())),
+            Err(errno) => (None, Err(errno)),
+        };
+        Ok((Verdict::new(result, log, self.kernel.release()), fd))
+    }
+
+    fn attempt(
+        &self,
+        program: &Program,
+        options: LoadOptions,
+        log: &mut String,
+    ) -> Result<Result<KernelFd, Errno>, Unsupported> {
+        let _lowered =
+            LoweredCaps::new(options.caps).map_err(|e| Unsupported::Capabilities(e.to_string()))?;
+        Ok(load::load_program(self.kernel, program, self.maps, self.btf, options.log_level, log))
+    }
+
+    fn load_one(&self, program: &Program, options: LoadOptions) -> LoadedProgram {
+        let name = program.name.clone();
+        match resolved(self.kernel, program).and_then(|program| self.load(&program, options)) {
+            Ok((verdict, fd)) => LoadedProgram { name, answer: Answer::Verdict(verdict), fd },
+            Err(why) => LoadedProgram { name, answer: Answer::Unsupported(why), fd: None },
+        }
+    }
 }
 
 /// Creates the maps of an object and loads the programs that `select` picks, with those that sit in slots of its
@@ -146,19 +183,19 @@ pub fn load_object(
     kernel: &Kernel,
     object: &Object,
     select: impl Fn(&Program) -> bool,
-    log_level: u32,
+    options: LoadOptions,
 ) -> Result<Loaded, LoadError> {
     let btf = load::load_btf(kernel, object_btf(object))?;
     let maps = maps::create_maps(kernel, &object.maps, btf.as_ref())?;
     let names = selection(object, select);
-    let mut targets = AttachTargets::default();
+    let surroundings = Surroundings { kernel, maps: &maps, btf: btf.as_ref() };
     let programs = object
         .programs
         .iter()
         .filter(|p| names.contains(p.name.as_str()))
-        .map(|p| load_one(kernel, p, &maps, btf.as_ref(), &mut targets, log_level))
+        .map(|p| surroundings.load_one(p, options))
         .collect();
-    let loaded = Loaded { maps, programs };
+    let loaded = Loaded { maps, btf, programs };
     fill_slots(kernel, object, &loaded)?;
     Ok(loaded)
 }
@@ -176,17 +213,4 @@ fn fill_slots(kernel: &Kernel, object: &Object, loaded: &Loaded) -> Result<(), L
     }
     let present = Object { programs: Vec::new(), maps: specs.into() };
     load::fill_program_slots(kernel, &present, &loaded.maps, |name| loaded.program(name))
-}
-
-/// Loads the program of a case. Each call stands for itself: its maps are gone when the answer is dropped.
-///
-/// # Errors
-/// [`LoadError`] where a map or the BTF is refused.
-pub fn load_case(kernel: &Kernel, case: &Case, log_level: u32) -> Result<Loaded, LoadError> {
-    if case.caps != "full" {
-        let answer = Answer::Unsupported(Unsupported::Capabilities(case.caps.clone()));
-        let name = case.program.name.clone();
-        return Ok(Loaded { maps: Vec::new(), programs: vec![LoadedProgram { name, answer, fd: None }] });
-    }
-    load_object(kernel, &Object::single(case.program.clone()), |_| true, log_level)
 }

@@ -482,3 +482,21 @@ fn last_error() -> Errno {
 fn check(result: libc::c_int) -> Result<(), Errno> {
     if result < 0 { Err(last_error()) } else { Ok(()) }
 }
+
+/// `SYSLOG_ACTION_READ` and `SYSLOG_ACTION_SIZE_UNREAD` of syslog(2).
+const SYSLOG_READ: libc::c_int = 2;
+const SYSLOG_SIZE_UNREAD: libc::c_int = 9;
+
+/// Messages that the kernel has printed since they were last read, by this or by any other reader: for guests, where
+/// there is no other. Empty without the privilege.
+pub fn kernel_messages() -> String {
+    // SAFETY: this action takes no buffer.
+    let unread = unsafe { libc::klogctl(SYSLOG_SIZE_UNREAD, std::ptr::null_mut(), 0) };
+    let Ok(unread @ 1..) = usize::try_from(unread) else { return String::new() };
+    let mut buffer = vec![0_u8; unread];
+    let length = libc::c_int::try_from(unread).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the buffer is as long as told.
+    let read = unsafe { libc::klogctl(SYSLOG_READ, buffer.as_mut_ptr().cast(), length) };
+    buffer.truncate(usize::try_from(read).unwrap_or(0));
+    String::from_utf8_lossy(&buffer).into_owned()
+}

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a kernel says about a program, and the figures in its words.
 
+use serde::{Deserialize, Serialize};
 use skep_uapi::Errno;
 
 /// The figures at the end of a verifier log (`print_verification_stats` of the kernel).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
     /// Instructions that the verifier looked at.
     pub insn_processed: u64,
@@ -41,7 +42,7 @@ impl Stats {
 }
 
 /// The kernel's answer to `BPF_PROG_LOAD`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// Whether it took the program.
     pub accepted: bool,

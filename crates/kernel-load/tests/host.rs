@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::Mutex;
 
 use skep_isa::Insn;
-use skep_kernel_load::{Kernel, Unsupported, load_case, load_object};
+use skep_kernel_load::{Kernel, Unsupported, load_object};
 use skep_program::{Case, MapSpec, Object, Program, Requirement, Slot};
 use skep_uapi::{Bpf, Errno, MapType, ProgType, TestRun};
 

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The configuration of a build: the options that are asked for, and what is told to Kconfig beyond the tree's own
+//! files so that they can be had.
+//!
+//! Kconfig looks for its files in the build directory before it looks in the tree (`zconf_fopen`), so changed
+//! copies there serve, and the tree stays as it is.
+
+use std::fs;
+use std::path::Path;
+
+use super::BuildError;
+
+/// What is asked for.
+const OPTIONS: &str = include_str!("uml.config");
+
+/// What is asked for in addition where coverage is to be counted.
+const COVERAGE: &str = "CONFIG_DEBUG_FS=y\nCONFIG_GCOV_KERNEL=y\n";
+
+/// Without these the kernel is of no use in a box.
+const INDISPENSABLE: [&str; 6] = ["BPF_SYSCALL", "CGROUP_BPF", "HOSTFS", "NET", "PROC_FS", "TMPFS"];
+
+/// Where a build directory has what is told to its compiler and Kconfig.
+const JIT_HEADER: &str = "skep/x86_jit.h";
+const UM_KCONFIG: &str = "arch/um/Kconfig";
+const TRACE_KCONFIG: &str = "kernel/trace/Kconfig";
+
+/// What `BPF_EVENTS` depends on, and what suffices: kprobes and uprobes are not to be had, but all other kinds of
+/// tracing programs do not need them.
+const EVENTS: &str = "depends on (KPROBE_EVENTS || UPROBE_EVENTS) && PERF_EVENTS";
+const EVENTS_RELAXED: &str = "depends on PERF_EVENTS";
+
+/// What User-Mode Linux gets beyond what the tree gives it: it runs on x86-64, and can do what x86-64 can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extras {
+    /// x86-64's BPF JIT.
+    pub(super) jit: bool,
+    /// Perf events and tracepoints, without probes.
+    pub(super) events: bool,
+}
+
+impl Extras {
+    pub(super) const ALL: Extras = Extras { jit: true, events: true };
+    pub(super) const NONE: Extras = Extras { jit: false, events: false };
+}
+
+/// The options as a file for `KCONFIG_ALLCONFIG`.
+pub(super) fn fragment(coverage: bool, btf: bool) -> String {
+    // Debug information is made for the types only, and costs a third of the time.
+    let mut text: String = OPTIONS
+        .lines()
+        .filter(|line| btf || !line.contains("DEBUG_INFO"))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    if coverage {
+        text.push_str(COVERAGE);
+    }
+    text
+}
+
+/// Those of the indispensable options that a configuration lacks.
+pub(super) fn lacking(config: &str) -> Vec<&'static str> {
+    INDISPENSABLE.into_iter().filter(|option| !has(config, option)).collect()
+}
+
+/// Whether a configuration has an option built in.
+pub(super) fn has(config: &str, option: &str) -> bool {
+    config.lines().any(|line| line.strip_prefix("CONFIG_").and_then(|l| l.strip_prefix(option)) == Some("=y"))
+}
+
+/// Writes the changed copies for Kconfig, and the JIT's header.
+pub(super) fn prepare(tree: &Path, output: &Path, extras: Extras) -> Result<(), BuildError> {
+    let mut kconfig = read(&tree.join(UM_KCONFIG))?;
+    kconfig.push_str(&selections(extras));
+    write(&output.join(UM_KCONFIG), &kconfig)?;
+    if extras.events {
+        let kconfig = read(&tree.join(TRACE_KCONFIG))?.replace(EVENTS, EVENTS_RELAXED);
+        write(&output.join(TRACE_KCONFIG), &kconfig)?;
+    } else {
+        // May not be there.
+        drop(fs::remove_file(output.join(TRACE_KCONFIG)));
+    }
+    write(&output.join(JIT_HEADER), include_str!("x86_jit.h"))
+}
+
+/// A second definition of the architecture's symbol, which Kconfig adds to the first.
+fn selections(extras: Extras) -> String {
+    // The verifier asks for aligned accesses where an architecture does not say that it needs none.
+    let mut text = String::from("\nconfig UML\n\tselect HAVE_EFFICIENT_UNALIGNED_ACCESS\n");
+    if extras.jit {
+        text.push_str("\tselect HAVE_EBPF_JIT\n\tselect ARCH_WANT_DEFAULT_BPF_JIT\n");
+    }
+    if extras.events {
+        text.push_str("\tselect HAVE_PERF_EVENTS\n");
+    }
+    text
+}
+
+/// Variables of makefiles that go with these extras, and with coverage.
+pub(super) fn variables(output: &Path, extras: Extras, coverage: bool) -> Vec<std::ffi::OsString> {
+    let mut variables = Vec::new();
+    if extras.events {
+        // The header of x86 is found on User-Mode Linux too, where its registers have other names; what it would
+        // define has defaults.
+        variables.push("KCPPFLAGS=-D_ASM_X86_PERF_EVENT_H".into());
+    }
+    if extras.jit {
+        // An object that is there in every tree, and has no flags of its own, takes the JIT in.
+        let flags = format!("-include {}", output.join(JIT_HEADER).display());
+        variables.push(super::make::assignment("CFLAGS_tnum.o", flags));
+    }
+    if coverage {
+        // Expanded by make for each folder.
+        variables.push("GCOV_PROFILE=$(if $(filter kernel/bpf,$(obj)),y)".into());
+    }
+    variables
+}
+
+fn read(path: &Path) -> Result<String, BuildError> {
+    fs::read_to_string(path).map_err(|error| BuildError::io("read", path, error))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), BuildError> {
+    let parent = path.parent().map_or(Ok(()), fs::create_dir_all);
+    parent.and_then(|()| fs::write(path, text)).map_err(|error| BuildError::io("write", path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_asked_for_once() {
+        let text = fragment(true, true);
+        let mut names = Vec::new();
+        for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let (name, value) = line.split_once('=').expect("NAME=value");
+            assert!(name.starts_with("CONFIG_"), "{line}");
+            assert!(
+                matches!(value, "y" | "n" | "-1") || (value.starts_with('"') && value.ends_with('"')),
+                "{line}"
+            );
+            names.push(name);
+        }
+        names.sort_unstable();
+        let all = names.len();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        assert!(lacking(&text).is_empty());
+    }
+
+    #[test]
+    fn without_types_there_is_no_debug_information() {
+        assert!(!fragment(false, false).contains("DEBUG_INFO"));
+        assert!(fragment(false, true).contains("\nCONFIG_DEBUG_INFO_BTF=y\n"));
+        assert!(!fragment(false, true).contains("GCOV"));
+    }
+
+    #[test]
+    fn names_what_is_lacking() {
+        let config = "CONFIG_NET=y\n# CONFIG_HOSTFS is not set\nCONFIG_BPF_SYSCALL=y\nCONFIG_TMPFS_XATTR=y\n";
+        assert_eq!(lacking(config), ["CGROUP_BPF", "HOSTFS", "PROC_FS", "TMPFS"]);
+        assert!(has(config, "NET") && !has(config, "TMPFS"));
+    }
+
+    #[test]
+    fn says_what_the_architecture_can_do() {
+        assert!(selections(Extras::ALL).contains("select HAVE_EBPF_JIT"));
+        assert!(!selections(Extras::NONE).contains("JIT"));
+        assert!(selections(Extras::NONE).contains("HAVE_EFFICIENT_UNALIGNED_ACCESS"));
+    }
+}
