@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use skep_program::{MapSpec, Object, Program, Slot};
+use skep_program::Program;
 
+use crate::case_json::case_json;
 use crate::input::InputArgs;
 use crate::report::{Failure, Result, Verdict, print};
 
@@ -84,7 +85,7 @@ pub fn main(args: &Args) -> Result<Verdict> {
         }
         Format::Json => {
             let chosen = args.input.selected(&object)?;
-            let lines = chosen.iter().map(|&i| Ok(case_json(&object, i)? + "\n"));
+            let lines = chosen.iter().map(|&i| Ok(case_json(&object, i)?.to_string() + "\n"));
             lines.collect::<Result<String>>()?.into_bytes()
         }
     };
@@ -125,75 +126,4 @@ fn c_array(program: &Program) -> String {
         );
     }
     text + "};\n"
-}
-
-/// A program as one line of a case file.
-fn case_json(object: &Object, index: usize) -> Result<String> {
-    let program = &object.programs[index];
-    let maps = object.maps.iter().map(map_json).collect::<Result<Vec<_>>>()?;
-    let mut case = serde_json::json!({
-        "id": program.name,
-        "prog_type": program.prog_type.to_string(),
-        "expected_attach_type": program.expected_attach_type.0,
-        "prog_flags": program.prog_flags,
-        "license": program.license,
-        "insns": hex::encode(program.bytes()),
-        "maps": maps,
-    });
-    let mut put = |field: &str, bytes: &[u8]| {
-        if !bytes.is_empty() {
-            case[field] = hex::encode(bytes).into();
-        }
-    };
-    put("btf", program.btf.as_deref().unwrap_or_default());
-    put("func_info", &program.func_info.bytes);
-    put("line_info", &program.line_info.bytes);
-    put("core_relos", &program.core_relos.bytes);
-    Ok(case.to_string())
-}
-
-fn map_json(map: &MapSpec) -> Result<serde_json::Value> {
-    let mut json = serde_json::json!({
-        "name": map.name,
-        "type": map.map_type.to_string(),
-        "key_size": map.key_size,
-        "value_size": map.value_size,
-        "max_entries": map.max_entries,
-        "flags": map.flags,
-    });
-    if map.map_extra != 0 {
-        json["map_extra"] = map.map_extra.into();
-    }
-    if let Some(inner) = &map.inner {
-        json["inner"] = map_json(inner)?;
-    }
-    if !map.entries.is_empty() {
-        let entry = |(key, value): &(Vec<u8>, Vec<u8>)| serde_json::json!({ "key": hex::encode(key), "value": hex::encode(value) });
-        json["entries"] = map.entries.iter().map(entry).collect::<Vec<_>>().into();
-    }
-    if map.frozen {
-        json["frozen"] = true.into();
-    }
-    if let Some(btf) = &map.btf {
-        json["btf"] = hex::encode(btf).into();
-    }
-    if map.btf_key != 0 || map.btf_value != 0 {
-        json["btf_key"] = map.btf_key.into();
-        json["btf_value"] = map.btf_value.into();
-    }
-    let mut slots = Vec::new();
-    for (slot, content) in &map.slots {
-        match content {
-            Slot::Map(index) => slots.push(serde_json::json!({ "slot": slot, "map": index })),
-            Slot::Program(name) => {
-                let why =
-                    format_args!("a case of one program whose map `{}` holds program `{name}`", map.name);
-                return Err(Failure::unsupported(why));
-            }
-        }
-    }
-    if !slots.is_empty() {
-        json["slots"] = slots.into();
-    }
-    Ok(json)
 }

@@ -15,7 +15,7 @@ use crate::report::{Failure, Result, colours};
 const MAX_INPUT: u64 = 256 << 20;
 
 /// Bytes of the packet that a packet program gets when none is given.
-pub const EMPTY_PACKET: usize = 64;
+pub use skep_kernel_load::EMPTY_PACKET;
 /// What is said then.
 pub const EMPTY_PACKET_NOTE: &str = "no packet given: running on 64 zero bytes";
 
@@ -217,6 +217,16 @@ fn without_mark(text: &str) -> &str {
 /// Reads a case file.
 pub fn cases(path: &Path) -> Result<Vec<Case>> {
     parse_cases(&read(path)?, &shown(path))
+}
+
+/// Reads a case file; each case with its line.
+pub fn case_lines(path: &Path) -> Result<Vec<(String, Case)>> {
+    let bytes = read(path)?;
+    let cases = parse_cases(&bytes, &shown(path))?;
+    // It is UTF-8, or there would be no cases.
+    let text = String::from_utf8_lossy(&bytes);
+    let lines = without_mark(&text).lines().filter(|l| !l.trim().is_empty());
+    Ok(lines.map(str::to_owned).zip(cases).collect())
 }
 
 fn parse_cases(bytes: &[u8], name: &str) -> Result<Vec<Case>> {

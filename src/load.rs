@@ -4,17 +4,19 @@
 use std::path::PathBuf;
 
 use serde_json::json;
-use skep_kernel_load::{Answer, Kernel, LoadedProgram, Verdict as KernelVerdict, load_case, load_object};
+use skep_kernel_load::{Caps, Request, Verdict as KernelVerdict};
 
 use crate::input::{self, InputArgs};
-use crate::report::{Failure, Result, Verdict, note, print, progress};
+use crate::kernel::{self, BoxArgs, KERNEL_HELP};
+use crate::report::{Failure, Result, Verdict, note, print};
 
-/// Put a program before the running kernel: its verdict, errno and log
+/// Put a program before a real kernel: its verdict, errno and log
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   skep load filter.o             every program of an object
   skep load filter.s -l 2        with the log of every path
+  skep load filter.o -k uml:6.1  by User-Mode Linux, which needs no root
   skep load --cases cases.jsonl  one JSON object a line in, one a line out
 
 Nothing stays behind: programs and maps are gone when the command ends. Exit code 1 means that the kernel
@@ -27,25 +29,27 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "path")]
     cases: Option<PathBuf>,
 
-    /// Kernel to ask; `host` is the one that runs
-    #[arg(short = 'k', long, default_value = "host")]
+    #[arg(short = 'k', long, default_value = "host", help = KERNEL_HELP)]
     kernel: String,
+
+    #[command(flatten)]
+    boxes: BoxArgs,
 
     /// Log level: 0 none, 1 the failing path, 2 every path; 4 adds statistics
     #[arg(short = 'l', long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..8))]
     level: u32,
+
+    /// Capabilities to load with: `full`, `capbpf` (CAP_BPF and CAP_NET_ADMIN) or `none`; cases name their own
+    #[arg(long, default_value = "full", value_parser = parse_caps)]
+    caps: Caps,
 
     /// Answer in JSON
     #[arg(short = 'j', long)]
     pub json: bool,
 }
 
-/// Opens the kernel that `-k` names.
-pub fn open(name: &str) -> Result<Kernel> {
-    if name != "host" {
-        return Err(Failure::unsupported(format_args!("kernel `{name}`; only `host`, the running one, is")));
-    }
-    Kernel::open().map_err(|e| Failure::new(format_args!("the running kernel cannot be asked: {e}")))
+fn parse_caps(name: &str) -> std::result::Result<Caps, String> {
+    Caps::from_name(name).ok_or_else(|| "one of full, capbpf, none".to_owned())
 }
 
 pub fn main(args: &Args) -> Result<Verdict> {
@@ -57,34 +61,39 @@ pub fn main(args: &Args) -> Result<Verdict> {
     };
     let object = input.object()?;
     let chosen = input.selected(&object)?;
-    let kernel = open(&args.kernel)?;
-    let names: Vec<&str> = chosen.iter().map(|&i| object.programs[i].name.as_str()).collect();
-    let loaded = load_object(&kernel, &object, |p| names.contains(&p.name.as_str()), args.level)
-        .map_err(Failure::new)?;
+    let request = |&i: &usize| Request { caps: args.caps, ..Request::new(&object, i, args.level) };
+    let mut kernel = kernel::open(&args.kernel, &args.boxes)?;
     let mut all = Verdict::Yes;
-    let mut unsupported = None;
-    for program in loaded.programs.iter().filter(|p| names.contains(&p.name.as_str())) {
-        match &program.answer {
-            Answer::Verdict(verdict) => {
+    let mut unanswered = None;
+    kernel::ask_in_order(&mut *kernel, chosen.iter().map(request).collect(), |index, answer| {
+        let name = &object.programs[chosen[index]].name;
+        match answer.as_ref().map(|o| (o, o.verdict())) {
+            Ok((observation, Some(verdict))) => {
                 all = all.and(Verdict::from_bool(verdict.accepted));
                 if args.json {
-                    println!("{}", json(&program.name, verdict));
+                    println!("{}", json(name, verdict, &observation.warnings));
                 } else {
-                    print(&text(&program.name, verdict));
+                    print(&text(name, verdict));
+                    for warning in &observation.warnings {
+                        note(format_args!("the kernel warned: {warning}"));
+                    }
                 }
             }
-            Answer::Unsupported(why) => {
-                let failure = Failure::unsupported(format_args!("program `{}` needs {why}", program.name));
+            Ok((_, None)) => {}
+            Err(why) => {
+                let failure = Failure::new(format_args!("program `{name}`: {why}"));
                 if args.json {
-                    println!("{}", failure.case_json(&program.name));
+                    println!("{}", Failure::from(why).case_json(name));
                 } else {
                     note(failure.message());
                 }
-                unsupported = Some(failure);
+                unanswered = Some(failure);
             }
         }
-    }
-    match unsupported {
+    })?;
+    kernel::tell_coverage(&*kernel, &args.boxes)?;
+    match unanswered {
+        Some(failure) if args.json => Err(Failure::told_in_json(failure.message())),
         Some(failure) => Err(failure),
         None => Ok(all),
     }
@@ -93,28 +102,24 @@ pub fn main(args: &Args) -> Result<Verdict> {
 /// Every case of a case file.
 fn cases(args: &Args, path: &std::path::Path) -> Result<Verdict> {
     let cases = input::cases(path)?;
-    let kernel = open(&args.kernel)?;
-    let bar = progress(cases.len() as u64, "cases");
+    let mut kernel = kernel::open(&args.kernel, &args.boxes)?;
+    let requests = cases.iter().map(|case| Request::of_case(case, args.level)).collect();
     let mut all = Verdict::Yes;
-    for case in &cases {
-        let unanswered = |failure: Failure| (Verdict::Unanswered, failure.case_json(&case.id));
-        let (verdict, json) = match load_case(&kernel, case, args.level) {
-            Ok(loaded) => match loaded.programs.first() {
-                Some(LoadedProgram { answer: Answer::Verdict(verdict), .. }) => {
-                    (Verdict::from_bool(verdict.accepted), json(&case.id, verdict))
+    kernel::ask_in_order(&mut *kernel, requests, |index, answer| {
+        let id = &cases[index].id;
+        let (verdict, json) = match &answer {
+            Ok(observation) => match observation.verdict() {
+                Some(verdict) => {
+                    (Verdict::from_bool(verdict.accepted), json(id, verdict, &observation.warnings))
                 }
-                Some(LoadedProgram { answer: Answer::Unsupported(why), .. }) => {
-                    unanswered(Failure::unsupported(why))
-                }
-                None => unanswered(Failure::new("the case has no program")),
+                None => (Verdict::Unanswered, Failure::new("no verdict").case_json(id)),
             },
-            Err(e) => unanswered(Failure::new(e)),
+            Err(why) => (Verdict::Unanswered, Failure::from(why).case_json(id)),
         };
         all = all.and(verdict);
         println!("{json}");
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
+    })?;
+    kernel::tell_coverage(&*kernel, &args.boxes)?;
     Ok(all)
 }
 
@@ -130,7 +135,7 @@ fn text(name: &str, verdict: &KernelVerdict) -> String {
     }
 }
 
-fn json(id: &str, verdict: &KernelVerdict) -> serde_json::Value {
+fn json(id: &str, verdict: &KernelVerdict, warnings: &[String]) -> serde_json::Value {
     let mut json = json!({
         "id": id,
         "release": verdict.release,
@@ -139,6 +144,9 @@ fn json(id: &str, verdict: &KernelVerdict) -> serde_json::Value {
         "message": verdict.message,
         "log": verdict.log,
     });
+    if !warnings.is_empty() {
+        json["warnings"] = warnings.into();
+    }
     if let Some(stats) = &verdict.stats {
         json["insn_processed"] = stats.insn_processed.into();
         json["states"] = stats.total_states.into();

@@ -6,10 +6,14 @@
 
 mod asm;
 mod capture;
+mod case_json;
 mod diff;
 mod disasm;
 mod input;
+mod kernel;
+mod kernels;
 mod load;
+mod record;
 mod report;
 mod run;
 
@@ -39,9 +43,12 @@ enum Command {
     Run(run::Args),
     Load(load::Args),
     Diff(diff::Args),
+    Record(record::Args),
+    Kernels(kernels::Args),
 }
 
 fn main() -> ExitCode {
+    skep_kernel_load::take_over_if_asked();
     reset_sigpipe();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -56,6 +63,8 @@ fn main() -> ExitCode {
         Command::Run(args) => (args.json, run::main(args)),
         Command::Load(args) => (args.json, load::main(args)),
         Command::Diff(args) => (args.json, diff::main(args)),
+        Command::Record(args) => (args.json, record::main(args)),
+        Command::Kernels(args) => (args.json, kernels::main(args)),
     };
     match result {
         Ok(verdict) => verdict.into(),

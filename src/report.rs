@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use skep_kernel_load::NoAnswer;
 
 /// How the answers end as a whole. The order is that of weight: of many cases the gravest decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,6 +101,12 @@ impl Failure {
     }
 }
 
+impl From<&NoAnswer> for Failure {
+    fn from(why: &NoAnswer) -> Self {
+        Failure::new(why)
+    }
+}
+
 /// A result of a subcommand.
 pub type Result<T> = std::result::Result<T, Failure>;
 
@@ -123,6 +130,19 @@ pub fn progress(total: u64, unit: &str) -> ProgressBar {
     ))
     .unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::new(total).with_style(style);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// A message on the terminal that changes while something of unknown length goes on; hidden where standard error is
+/// no terminal.
+pub fn spinner() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{spinner} {msg} ({elapsed})")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let bar = ProgressBar::new_spinner().with_style(style);
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }

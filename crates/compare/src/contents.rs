@@ -1,105 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Contents of maps, read the same way from both sides, and what differs between them.
+//! What differs between the contents of two maps.
 
-use std::collections::BTreeMap;
-
+use skep_kernel_load::contents::Elements;
 use skep_program::MapSpec;
 use skep_program::load::is_per_cpu;
-use skep_uapi::{Bpf, Errno, MapType};
 
 use crate::report::{Difference, Side, What};
-
-/// The elements of a map by key; the values of a per-cpu map one after another.
-pub type Elements = BTreeMap<Vec<u8>, Vec<u8>>;
-
-/// Why user space cannot read maps of some types, or cannot compare what it reads.
-const UNREADABLE: &[(MapType, &str)] = &[
-    (MapType::RINGBUF, "records of a ring buffer are read through its memory mapping"),
-    (MapType::USER_RINGBUF, "records of a ring buffer are read through its memory mapping"),
-    (MapType::PERF_EVENT_ARRAY, "perf events are read through their memory mapping"),
-    (MapType::PROG_ARRAY, "program arrays give program ids, which differ by nature"),
-    (MapType::ARRAY_OF_MAPS, "maps of maps give map ids, which differ by nature"),
-    (MapType::HASH_OF_MAPS, "maps of maps give map ids, which differ by nature"),
-    (MapType::STACK_TRACE, "stack traces hold addresses of the kernel"),
-    (MapType::ARENA, "arenas are read through their memory mapping"),
-    (MapType::BLOOM_FILTER, "bloom filters cannot be listed"),
-    (MapType::CGROUP_ARRAY, "cgroup arrays cannot be read"),
-];
-
-/// Why maps of this type are not compared.
-#[must_use]
-pub fn unreadable(map_type: MapType) -> Option<&'static str> {
-    UNREADABLE.iter().find(|(t, _)| *t == map_type).map(|(_, why)| *why)
-}
-
-/// Reads all elements with `next_key` and `lookup`; queues and stacks show their head, under the empty key.
-///
-/// # Errors
-/// The errno of the call that failed, other than the end of the keys.
-fn read(
-    keyless: bool,
-    next_key: impl Fn(Option<&[u8]>) -> Result<Vec<u8>, Errno>,
-    lookup: impl Fn(&[u8]) -> Result<Vec<u8>, Errno>,
-) -> Result<Elements, Errno> {
-    let mut elements = Elements::new();
-    if keyless {
-        match lookup(&[]) {
-            Ok(value) => drop(elements.insert(Vec::new(), value)),
-            Err(Errno::ENOENT) => {}
-            Err(errno) => return Err(errno),
-        }
-        return Ok(elements);
-    }
-    let mut key = next_key(None);
-    loop {
-        match key {
-            Ok(at) => {
-                match lookup(&at) {
-                    Ok(value) => {
-                        // A key seen twice: the listing has started over.
-                        if elements.insert(at.clone(), value).is_some() {
-                            return Ok(elements);
-                        }
-                    }
-                    Err(Errno::ENOENT) => {}
-                    Err(errno) => return Err(errno),
-                }
-                key = next_key(Some(&at));
-            }
-            Err(Errno::ENOENT) => return Ok(elements),
-            Err(errno) => return Err(errno),
-        }
-    }
-}
-
-/// Elements of a map of ours.
-///
-/// # Errors
-/// The errno of the call that failed.
-pub fn ours(map: &skep_vm::Map) -> Result<Elements, Errno> {
-    read(map.key_size() == 0, |key| map.next_key(key), |key| map.lookup(key))
-}
-
-/// Elements of a map of the other backend.
-///
-/// # Errors
-/// The errno of the call that failed.
-pub fn theirs<B: Bpf>(bpf: &B, spec: &MapSpec, map: &B::Fd) -> Result<Elements, Errno> {
-    let value_size = spec.value_size as usize;
-    let value_size = match is_per_cpu(spec.map_type) {
-        true => value_size.next_multiple_of(8) * bpf.possible_cpus(),
-        false => value_size,
-    };
-    let next_key = |key: Option<&[u8]>| {
-        let mut next = vec![0; spec.key_size as usize];
-        bpf.map_get_next_key(map, key, &mut next).map(|()| next)
-    };
-    let lookup = |key: &[u8]| {
-        let mut value = vec![0; value_size];
-        bpf.map_lookup_elem(map, key, &mut value, 0).map(|()| value)
-    };
-    read(spec.key_size == 0, next_key, lookup)
-}
 
 /// A value as it is compared: those of a per-cpu map without order, since a program may run on any CPU.
 fn side(spec: &MapSpec, value: Option<&Vec<u8>>) -> Side {
@@ -114,9 +20,18 @@ fn side(spec: &MapSpec, value: Option<&Vec<u8>>) -> Side {
     Side::PerCpu(values)
 }
 
+/// Whether two values are the same. Where the sides have different numbers of CPUs, each value of the smaller must
+/// be found on the larger: what the other CPUs hold there says nothing.
+fn same(a: &Side, b: &Side) -> bool {
+    let (Side::PerCpu(a), Side::PerCpu(b)) = (a, b) else { return a == b };
+    let (few, many) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    let mut many = many.iter();
+    // Both are in ascending order.
+    few.iter().all(|value| many.any(|other| other == value))
+}
+
 /// What differs between the elements of two maps, in order of keys.
-#[must_use]
-pub fn differences(spec: &MapSpec, ours: &Elements, theirs: &Elements) -> Vec<Difference> {
+pub(crate) fn differences(spec: &MapSpec, ours: &Elements, theirs: &Elements) -> Vec<Difference> {
     let mut keys: Vec<&Vec<u8>> = ours.keys().chain(theirs.keys()).collect();
     keys.sort_unstable();
     keys.dedup();
@@ -124,7 +39,29 @@ pub fn differences(spec: &MapSpec, ours: &Elements, theirs: &Elements) -> Vec<Di
         .filter_map(|key| {
             let (ours, theirs) = (side(spec, ours.get(key)), side(spec, theirs.get(key)));
             let what = What::MapElement { map: spec.name.clone(), key: hex::encode(key) };
-            (ours != theirs).then_some(Difference { what, ours, theirs })
+            (!same(&ours, &theirs)).then_some(Difference { what, ours, theirs })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use skep_uapi::MapType;
+
+    use super::*;
+
+    #[test]
+    fn values_of_cpus_have_no_order() {
+        let spec = MapSpec { map_type: MapType::PERCPU_ARRAY, value_size: 4, ..MapSpec::default() };
+        let elements = |values: &[u8]| {
+            let value = values.iter().flat_map(|&v| [v, 0, 0, 0, 0xee, 0, 0, 0]).collect();
+            Elements::from([(vec![0], value)])
+        };
+        let differ = |a: &[u8], b: &[u8]| !differences(&spec, &elements(a), &elements(b)).is_empty();
+        assert!(!differ(&[5, 0], &[0, 5]));
+        assert!(differ(&[5, 0], &[5, 5]));
+        // One CPU against two, two against three.
+        assert!(!differ(&[5], &[0, 5]) && !differ(&[7, 5, 5], &[5, 7]));
+        assert!(differ(&[5], &[4, 6]) && differ(&[5, 5], &[0, 0, 5]));
+    }
 }

@@ -1,16 +1,43 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Comparison with the running kernel: load, then run on one CPU.
+//! Runs here and by the running kernel, in one call.
 
-use skep_kernel_load::{Answer, CpuPin, Kernel, load_object};
+use skep_kernel_load::{Kernel, NoAnswer, Request, RunInput, observe};
 use skep_program::Object;
-use skep_uapi::Errno;
+use skep_uapi::{Bpf, Errno};
 
 use crate::report::Report;
-use crate::run::{CompareError, RunInput, Theirs, compare_runs};
+use crate::{compare, observe_ours};
 
-/// Loads a program of an object with its maps into the running kernel, runs it there and here on inputs in a row,
-/// and compares. All of it is gone from the kernel afterwards. What the program does to the world by its helpers
-/// (`bpf_clone_redirect` sends a copy, `bpf_send_signal` a signal) happens for real.
+/// Why nothing was compared.
+#[derive(Debug, thiserror::Error)]
+pub enum CompareError {
+    /// The object has no such program.
+    #[error("there is no program `{0}`")]
+    NoProgram(String),
+    /// It cannot be run here.
+    #[error("here: {0}")]
+    Here(NoAnswer),
+    /// The kernel cannot be asked.
+    #[error("there: {0}")]
+    There(NoAnswer),
+    /// The kernel refuses the program.
+    #[error("there: program `{program}` is refused: {errno}: {message}")]
+    Rejected {
+        /// Name of the program.
+        program: String,
+        /// What `BPF_PROG_LOAD` returned.
+        errno: Errno,
+        /// The last line of the verifier's log.
+        message: String,
+    },
+    /// The kernel took the program and did not run it, for this reason.
+    #[error("there: {0}")]
+    NotRun(String),
+}
+
+/// Runs a program of an object here and in the running kernel on inputs in a row, and compares. All of it is gone
+/// from the kernel afterwards. What the program does to the world by its helpers (`bpf_clone_redirect` sends a copy,
+/// `bpf_send_signal` a signal) happens for real.
 ///
 /// # Errors
 /// [`CompareError`] where nothing could be run.
@@ -22,25 +49,19 @@ pub fn compare_with_kernel(
 ) -> Result<Report, CompareError> {
     let index = object.programs.iter().position(|p| p.name == program);
     let index = index.ok_or_else(|| CompareError::NoProgram(program.to_owned()))?;
-    let object = object.reduced_to(index);
-    let loaded = load_object(kernel, &object, |_| true, 0)?;
-    for one in &loaded.programs {
-        match &one.answer {
-            Answer::Verdict(verdict) if verdict.accepted => {}
-            Answer::Verdict(verdict) => {
-                return Err(CompareError::Rejected {
-                    program: one.name.clone(),
-                    errno: verdict.errno.unwrap_or(Errno::EINVAL),
-                    message: verdict.message.clone(),
-                });
-            }
-            Answer::Unsupported(why) => {
-                return Err(CompareError::Unsupported { program: one.name.clone(), why: why.to_string() });
-            }
-        }
+    let request = Request { inputs: inputs.to_vec(), ..Request::new(object, index, 0) };
+    let theirs = observe(kernel, &request).map_err(CompareError::There)?;
+    if let Some(verdict) = theirs.verdict().filter(|v| !v.accepted) {
+        return Err(CompareError::Rejected {
+            program: program.to_owned(),
+            errno: verdict.errno.unwrap_or(Errno::EINVAL),
+            message: verdict.message.clone(),
+        });
     }
-    let fd = loaded.program(program).ok_or_else(|| CompareError::NoProgram(program.to_owned()))?;
-    // Where the thread cannot be pinned, per-cpu values may be spread over CPUs, and the report shows that.
-    let _pin = CpuPin::new();
-    compare_runs(&object, program, inputs, &Theirs { bpf: kernel, program: fd, maps: &loaded.maps })
+    if let Some(why) = theirs.not_run {
+        return Err(CompareError::NotRun(why));
+    }
+    let cpus = u32::try_from(kernel.possible_cpus()).unwrap_or(u32::MAX);
+    let ours = observe_ours(&request, cpus).map_err(CompareError::Here)?;
+    Ok(compare(&request, &ours, &theirs))
 }

@@ -1,21 +1,91 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a comparison found: typed, as text, and as JSON.
+//! What a comparison found: typed, and as JSON.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
-/// Bytes of a value that text shows around the first difference.
-const SHOWN: usize = 32;
+use crate::logs::LogDifference;
 
-/// Differences that text lists; all of them are in [`Report::differences`].
-const LISTED: usize = 20;
+/// How two verdicts differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// The first accepts what the second rejects.
+    Lax,
+    /// The first rejects what the second accepts.
+    Strict,
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Class::Lax => "lax",
+            Class::Strict => "strict",
+        })
+    }
+}
+
+/// The parts of an answer that can differ, in the order in which a report has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aspect {
+    /// Accepted or rejected.
+    Verdict,
+    /// The error number of a rejection.
+    Errno,
+    /// The last line of a rejection's log.
+    Message,
+    /// The figures of the statistics line.
+    Stats,
+    /// The log.
+    Log,
+    /// Results, packets and contexts of runs.
+    Runs,
+    /// Maps after the runs.
+    Maps,
+}
+
+impl fmt::Display for Aspect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Aspect::Verdict => "verdict",
+            Aspect::Errno => "errno",
+            Aspect::Message => "message",
+            Aspect::Stats => "stats",
+            Aspect::Log => "log",
+            Aspect::Runs => "runs",
+            Aspect::Maps => "maps",
+        })
+    }
+}
 
 /// What differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum What {
+    /// The verdict.
+    Verdict {
+        /// Which way.
+        class: Class,
+    },
+    /// The error number of a program that both reject.
+    Errno,
+    /// The message of a program that both reject.
+    Message,
+    /// A figure of the statistics line.
+    Stats {
+        /// Its name there, for instance `total_states`.
+        figure: &'static str,
+    },
+    /// The log; [`Report::logs`] has the lines around.
+    Log {
+        /// The log level.
+        level: u32,
+        /// Number of the first line that differs, from 1.
+        line: usize,
+    },
     /// How a run ended: a result, a trap, an error number.
     Ending {
         /// Index of the input.
@@ -36,6 +106,11 @@ pub enum What {
         /// Index of the input.
         input: usize,
     },
+    /// Instructions executed in a run.
+    InsnCount {
+        /// Index of the input.
+        input: usize,
+    },
     /// An element of a map after all runs.
     MapElement {
         /// Name of the map.
@@ -45,13 +120,39 @@ pub enum What {
     },
 }
 
+impl What {
+    /// The part of the answer that this belongs to.
+    #[must_use]
+    pub fn aspect(&self) -> Aspect {
+        match self {
+            What::Verdict { .. } => Aspect::Verdict,
+            What::Errno => Aspect::Errno,
+            What::Message => Aspect::Message,
+            What::Stats { .. } => Aspect::Stats,
+            What::Log { .. } => Aspect::Log,
+            What::Ending { .. }
+            | What::R0 { .. }
+            | What::DataOut { .. }
+            | What::CtxOut { .. }
+            | What::InsnCount { .. } => Aspect::Runs,
+            What::MapElement { .. } => Aspect::Maps,
+        }
+    }
+}
+
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            What::Verdict { class } => write!(f, "verdict ({class})"),
+            What::Errno => write!(f, "errno"),
+            What::Message => write!(f, "message"),
+            What::Stats { figure } => write!(f, "statistics: {figure}"),
+            What::Log { level, line } => write!(f, "log at level {level}, line {line}"),
             What::Ending { input } => write!(f, "input {input}: ending"),
             What::R0 { input } => write!(f, "input {input}: r0"),
             What::DataOut { input } => write!(f, "input {input}: packet afterwards"),
             What::CtxOut { input } => write!(f, "input {input}: context afterwards"),
+            What::InsnCount { input } => write!(f, "input {input}: instructions executed"),
             What::MapElement { map, key } if key.is_empty() => write!(f, "map `{map}`: head"),
             What::MapElement { map, key } => write!(f, "map `{map}`: key {key}"),
         }
@@ -68,7 +169,7 @@ pub enum Side {
     Bytes(String),
     /// The value of each CPU, in hex, in ascending order.
     PerCpu(Vec<String>),
-    /// A trap or error, in words.
+    /// A verdict, message, line, trap or error, in words.
     Words(String),
     /// It is not there.
     Absent,
@@ -80,6 +181,7 @@ impl fmt::Display for Side {
             Side::Number(n) => write!(f, "{n} ({n:#x})"),
             Side::Bytes(hex) => write!(f, "{hex} ({} bytes)", hex.len() / 2),
             Side::PerCpu(values) => write!(f, "{}", values.join(" | ")),
+            Side::Words(words) if words.is_empty() => f.write_str("(nothing)"),
             Side::Words(words) => f.write_str(words),
             Side::Absent => f.write_str("absent"),
         }
@@ -92,26 +194,10 @@ pub struct Difference {
     /// What it is.
     #[serde(flatten)]
     pub what: What,
-    /// Here, by `skep_vm`.
+    /// Of the first backend.
     pub ours: Side,
-    /// On the other backend.
+    /// Of the second.
     pub theirs: Side,
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Difference { what, ours, theirs } = self;
-        if let (Side::Bytes(a), Side::Bytes(b)) = (ours, theirs) {
-            let at = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count() / 2;
-            let part = |hex: &str| {
-                let from = (at.saturating_sub(4) * 2).min(hex.len());
-                let to = (from + 2 * SHOWN).min(hex.len());
-                format!("{} ({} bytes)", &hex[from..to], hex.len() / 2)
-            };
-            return write!(f, "{what}, from byte {at}:\n  ours:   {}\n  theirs: {}", part(a), part(b));
-        }
-        write!(f, "{what}:\n  ours:   {ours}\n  theirs: {theirs}")
-    }
 }
 
 /// Something that could not be compared.
@@ -123,6 +209,23 @@ pub struct Skipped {
     pub reason: String,
 }
 
+/// What boxed kernels warned of meanwhile. Warnings are findings on their own, not differences.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Warnings {
+    /// By the first backend.
+    pub ours: Vec<String>,
+    /// By the second.
+    pub theirs: Vec<String>,
+}
+
+impl Warnings {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ours.is_empty() && self.theirs.is_empty()
+    }
+}
+
 /// What a comparison found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -130,12 +233,18 @@ pub struct Report {
     pub program: String,
     /// Inputs that both sides ran.
     pub runs: usize,
-    /// How often each `r0` was returned here, in its low 32 bits.
+    /// How often each `r0` was returned by the first, in its low 32 bits.
     pub results: BTreeMap<u32, usize>,
     /// Inputs that both sides refused.
     pub refused: usize,
-    /// Everything that differs, in order of inputs, then of maps.
+    /// Everything that differs, in order of [`Aspect`]s, within them of levels, inputs and maps.
     pub differences: Vec<Difference>,
+    /// The lines around each [`What::Log`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<LogDifference>,
+    /// What boxed kernels warned of.
+    #[serde(skip_serializing_if = "Warnings::is_empty")]
+    pub warnings: Warnings,
     /// What could not be compared.
     pub skipped: Vec<Skipped>,
     /// Helpers called whose results depend on time, chance or the machine: differences may come from them.
@@ -148,36 +257,26 @@ impl Report {
     pub fn is_equal(&self) -> bool {
         self.differences.is_empty()
     }
-}
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { program, runs, results: _, refused, differences, skipped, environment } = self;
-        write!(f, "program `{program}`: {runs} runs")?;
-        if *refused != 0 {
-            write!(f, ", {refused} inputs refused by both")?;
-        }
-        match differences.len() {
-            0 => writeln!(f, ": equal")?,
-            1 => writeln!(f, ": 1 difference")?,
-            n => writeln!(f, ": {n} differences")?,
-        }
-        for difference in differences.iter().take(LISTED) {
-            writeln!(f, "{difference}")?;
-        }
-        if differences.len() > LISTED {
-            writeln!(f, "… and {} more", differences.len() - LISTED)?;
-        }
-        if !differences.is_empty() && !environment.is_empty() {
-            writeln!(
-                f,
-                "note: it calls {}, which depend on the environment; differences may come from there",
-                environment.join(", ")
-            )?;
-        }
-        for Skipped { what, reason } in skipped {
-            writeln!(f, "SKIP: {what}: {reason}")?;
-        }
-        Ok(())
+    /// Which way the verdicts differ, where they do.
+    #[must_use]
+    pub fn class(&self) -> Option<Class> {
+        self.differences.iter().find_map(|d| match d.what {
+            What::Verdict { class } => Some(class),
+            _ => None,
+        })
+    }
+
+    /// The differences of one aspect.
+    pub fn of(&self, aspect: Aspect) -> impl Iterator<Item = &Difference> {
+        self.differences.iter().filter(move |d| d.what.aspect() == aspect)
+    }
+
+    /// The aspects that differ, in their order.
+    #[must_use]
+    pub fn aspects(&self) -> Vec<Aspect> {
+        let mut aspects: Vec<Aspect> = self.differences.iter().map(|d| d.what.aspect()).collect();
+        aspects.dedup();
+        aspects
     }
 }

@@ -7,14 +7,20 @@
 //! and map types) is counted by name; a different result fails, unless [`EXPLAINED`] has it. On the running kernel
 //! `SKEP_CASES_STEP` takes every n-th case only (default 10).
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod common;
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use common::{files, text};
 use serde_json::Value;
-use skep_compare::{CompareError, Packets, RunInput, compare_with_kernel};
+use skep_compare::{
+    Aspect, CompareError, NoAnswer, Observation, Packets, Request, RunInput, compare, compare_with_kernel,
+    recorded as recorded_answer,
+};
 use skep_isa::{CallKind, Op};
-use skep_kernel_load::Kernel;
+use skep_kernel_load::{Kernel, observe};
 use skep_program::{Case, Object, Program};
 use skep_uapi::{HelperId, ProgType};
 use skep_vm::{Config, Environment, Input, Machine, Outcome, TrapKind};
@@ -23,25 +29,6 @@ const RELEASE: &str = "6.18";
 
 /// Packet that the recording gave to programs where a case names none.
 const NO_DATA: [u8; 64] = [0; 64];
-
-fn files(dir: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(dir)
-        .unwrap_or_else(|e| panic!("{}: {e}", dir.display()))
-        .filter_map(|entry| entry.ok().map(|e| e.path()))
-        .filter(|p| p.to_string_lossy().ends_with(".jsonl") || p.to_string_lossy().ends_with(".jsonl.xz"))
-        .collect();
-    files.sort();
-    files
-}
-
-fn text(file: &Path) -> String {
-    let bytes = if file.extension().is_some_and(|e| e == "xz") {
-        Command::new("xz").arg("-dc").arg(file).output().expect("xz runs").stdout
-    } else {
-        std::fs::read(file).expect("readable")
-    };
-    String::from_utf8(bytes).expect("UTF-8")
-}
 
 /// Results hold addresses, or what an uninitialized stack happens to hold.
 const ADDRESS: &str = "the result depends on addresses or leftovers of the stack";
@@ -265,17 +252,13 @@ fn on_this_kernel(kernel: &Kernel, case: &Case, inputs: &[RunInput]) -> Answer {
             Answer::Skipped(format!("different, and calls {}", report.environment.join(", ")))
         }
         Ok(report) => Answer::Different(report.to_string()),
-        Err(CompareError::Machine(skep_vm::MachineError::UnsupportedMap { map_type, .. })) => {
-            Answer::Skipped(format!("map type {map_type}"))
-        }
-        Err(CompareError::NotImplemented(trap)) => {
-            Answer::Skipped(missing(&trap.kind).unwrap_or_else(|| trap.to_string()))
-        }
-        Err(CompareError::TypeNotRun(prog_type)) => Answer::Skipped(format!("type {prog_type}")),
+        Err(CompareError::Here(NoAnswer::Unsupported(what))) => Answer::Skipped(what),
         Err(CompareError::Rejected { .. }) => Answer::Skipped("refused by this kernel".to_owned()),
-        Err(CompareError::Load(error)) => Answer::Skipped(error.to_string()),
-        Err(CompareError::Unsupported { .. }) => Answer::Skipped("unsupported requirement".to_owned()),
-        Err(CompareError::NoTestRun(prog_type)) => Answer::Skipped(format!("no test run for {prog_type}")),
+        Err(CompareError::There(NoAnswer::Load(error))) => Answer::Skipped(error),
+        Err(CompareError::There(NoAnswer::Unsupported(_))) => {
+            Answer::Skipped("unsupported requirement".to_owned())
+        }
+        Err(CompareError::NotRun(why)) => Answer::Skipped(format!("{}: {why}", case.program.prog_type)),
         Err(error) => Answer::Different(error.to_string()),
     }
 }
@@ -307,4 +290,93 @@ fn case_programs_on_this_kernel() {
         }
     }
     tally.finish("programs");
+}
+
+/// `6.18.44` of `6.18.44-rc1-amd64`.
+fn version(release: &str) -> &str {
+    release.split('-').next().unwrap_or(release)
+}
+
+/// Recorded answers that other machines do not give, for a reason.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("progs612/c25723648081ff04/full/6.18", "its struct_ops type is not in the case file"),
+    ("progs612/85f987219715fdd5/capbpf/6.18", "mitigations of the recorder's machine make it too large"),
+];
+
+/// A recorded answer and that of the running kernel.
+fn again(kernel: &Kernel, case: &Case, request: &Request, recorded: &Observation) -> Answer {
+    let now = match observe(kernel, request) {
+        Ok(now) => now,
+        Err(why) => return Answer::Skipped(why.to_string()),
+    };
+    let report = compare(request, recorded, &now);
+    if report.is_equal() {
+        return Answer::Equal;
+    }
+    if let Some((_, why)) = ELSEWHERE.iter().find(|(id, _)| *id == case.id) {
+        return Answer::Skipped((*why).to_owned());
+    }
+    if now.verdict().is_some_and(|v| v.message == "Tracing programs must provide btf_id") {
+        return Answer::Skipped("its attach target is not in the case file".to_owned());
+    }
+    // The kernel tells types of two loads of the same BTF apart.
+    if case.program.maps.iter().any(|map| map.btf.is_some() && map.btf == case.program.btf) {
+        return Answer::Skipped("different, and its maps bring the program's BTF a second time".to_owned());
+    }
+    if report.aspects().iter().all(|a| *a >= Aspect::Runs) && !report.environment.is_empty() {
+        return Answer::Skipped(format!("different, and calls {}", report.environment.join(", ")));
+    }
+    Answer::Different(report.render(["recorded", "now"]).to_string())
+}
+
+/// What the running kernel says of the programs that its release was recorded on: verdicts, logs and runs are the
+/// recorded ones.
+#[test]
+fn recorded_answers_of_this_kernel() {
+    let Some(dir) = std::env::var_os("SKEP_CASES") else {
+        eprintln!("SKIP: SKEP_CASES names no directory with recorded cases");
+        return;
+    };
+    let kernel = match Kernel::open() {
+        Ok(kernel) => kernel,
+        Err(why) => return eprintln!("SKIP: {why}"),
+    };
+    let release = kernel.release().to_owned();
+    if !release.starts_with(&format!("{RELEASE}.")) {
+        return eprintln!("SKIP: this is Linux {release}, and the records are of {RELEASE}");
+    }
+    let step = std::env::var("SKEP_CASES_STEP").ok().and_then(|s| s.parse().ok()).unwrap_or(10);
+    let mut tally = Tally::default();
+    for file in files(Path::new(&dir)) {
+        for line in text(&file).lines().step_by(step) {
+            let Some(recorded) = recorded_answer(line, RELEASE).expect("readable") else { continue };
+            let verdict = recorded.observation.verdict().expect("at least one");
+            // Some records name no more than `6.18`, and builds of one release say the same.
+            if verdict.release != RELEASE && version(&verdict.release) != version(&release) {
+                continue;
+            }
+            let case = Case::parse(line, 0).expect("a case");
+            let mut request = Request {
+                levels: recorded.levels.clone(),
+                inputs: recorded.inputs.clone(),
+                ..Request::of_case(&case, 0)
+            };
+            // Some records were made with maps that had no names.
+            if recorded
+                .observation
+                .verdicts
+                .iter()
+                .all(|v| !v.log.contains("(map=") && !v.log.contains(",map="))
+            {
+                let maps = Arc::make_mut(&mut request.object.maps);
+                maps.iter_mut().for_each(|map| map.name.clear());
+            }
+            let answer = match outward(&case.program) {
+                Some(helper) => Answer::Skipped(format!("bpf_{helper} acts on this machine")),
+                None => again(&kernel, &case, &request, &recorded.observation),
+            };
+            tally.count(&case, answer, false);
+        }
+    }
+    tally.finish("recorded answers");
 }

@@ -200,7 +200,8 @@ fn programs_without_test_runs_say_so() {
     let probe = object(".license \"GPL\"\n.program probe, kprobe\nr0 = 0\nexit\n");
     let error =
         compare_with_kernel(&kernel, &probe, "probe", &[RunInput::default()]).expect_err("no test run");
-    assert!(matches!(error, CompareError::NoTestRun(_)), "{error}");
+    assert!(matches!(error, CompareError::NotRun(_)), "{error}");
+    assert_eq!(error.to_string(), "there: BPF_PROG_TEST_RUN does not take programs of its type");
     let bad = object(".program bad, xdp\nexit\n");
     let error = compare_with_kernel(&kernel, &bad, "bad", &[]).expect_err("refused");
     assert_eq!(error.to_string(), "there: program `bad` is refused: EACCES (permission denied): R0 !read_ok");
