@@ -108,9 +108,12 @@ pub fn main(args: &Args) -> Result<Verdict> {
         let cpus = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
         backends.push(Box::new(Ours { cpus }));
     }
+    let releases: Vec<&str> = args.kernels.iter().filter_map(|name| name.strip_prefix(RECORDED)).collect();
+    let mut records =
+        if releases.is_empty() { Vec::new() } else { records(&mut asked, &releases)? }.into_iter();
     for name in &args.kernels {
         match name.strip_prefix(RECORDED) {
-            Some(release) => backends.push(Box::new(records(&mut asked, release)?)),
+            Some(_) => backends.extend(records.next().map(|r| Box::new(r) as Box<dyn Backend + Send>)),
             None => backends.push(kernel::open(name, &args.boxes)?),
         }
     }
@@ -158,25 +161,47 @@ fn inputs(args: &Args, program: &Program) -> Result<Vec<RunInput>> {
     Ok(vec![RunInput { data, ctx }])
 }
 
-/// What the cases say of a recorded kernel; the others are then asked the same as it was.
-fn records(asked: &mut [Asked], release: &str) -> Result<RecordedBackend> {
-    let mut answers = Vec::new();
-    for one in asked {
+/// What the cases say of recorded kernels; the others are then asked the same as the first of them was, and nothing
+/// about cases that lack a record.
+fn records(asked: &mut Vec<Asked>, releases: &[&str]) -> Result<Vec<RecordedBackend>> {
+    let mut backends: Vec<RecordedBackend> =
+        releases.iter().map(|r| RecordedBackend { release: (*r).to_owned(), answers: Vec::new() }).collect();
+    let total = asked.len();
+    let mut kept = Vec::new();
+    for mut one in std::mem::take(asked) {
         if one.line.is_empty() {
             return Err(Failure::new("`recorded:` kernels are those of a case file: use --cases"));
         }
-        let id = &one.id;
-        let found = recorded(&one.line, release)
-            .map_err(|e| Failure::new(format_args!("case `{id}`: record of Linux {release}: {e}")))?;
-        answers.push(found.map(|Recorded { observation, levels, inputs }| {
-            if !levels.is_empty() {
-                one.request.levels = levels;
+        let read = |release: &&str| {
+            recorded(&one.line, release)
+                .map_err(|e| Failure::new(format_args!("case `{}`: record of Linux {release}: {e}", one.id)))
+        };
+        let Some(found) = releases.iter().map(read).collect::<Result<Option<Vec<Recorded>>>>()? else {
+            continue;
+        };
+        if let Some(first) = found.first() {
+            if !first.levels.is_empty() {
+                one.request.levels.clone_from(&first.levels);
             }
-            one.request.inputs = inputs;
-            observation
-        }));
+            one.request.inputs.clone_from(&first.inputs);
+        }
+        for (backend, record) in backends.iter_mut().zip(found) {
+            backend.answers.push(Some(record.observation));
+        }
+        kept.push(one);
     }
-    Ok(RecordedBackend { release: release.to_owned(), answers })
+    if kept.is_empty() {
+        return Err(Failure::new(format_args!("no case has a record of Linux {}", releases.join(" and "))));
+    }
+    if kept.len() < total {
+        note(format_args!(
+            "{} of {total} cases have no record of Linux {}",
+            total - kept.len(),
+            releases.join(" and ")
+        ));
+    }
+    *asked = kept;
+    Ok(backends)
 }
 
 /// How many cases ended how.

@@ -144,3 +144,45 @@ fn a_case_without_an_answer_ends_with_2() {
         assert_eq!(run(&format!("{runs}\n{bad}\n")), Some(2));
     }
 }
+
+#[test]
+fn kernels_that_are_none_say_what_they_are() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut elf = vec![0x7f, b'E', b'L', b'F', 2, 1, 1];
+    elf.resize(4096, 0);
+    elf[18] = 183;
+    let mut image = vec![0; 4096];
+    image[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
+    image[0x202..0x206].copy_from_slice(b"HdrS");
+    let arm = file(dir.path(), "arm", &elf);
+    let image = file(dir.path(), "image", &image);
+    let text = file(dir.path(), "text", b"#!/bin/sh\n");
+    let empty = file(dir.path(), "empty", b"");
+    let program = file(dir.path(), "p.s", b"r0 = 0\nexit\n");
+    for (kernel, words) in [
+        ("uml:9.9".to_owned(), ["`uml:9.9`", "skep kernels build"]),
+        ("vm:9.9".to_owned(), ["`vm:9.9`", "skep kernels get"]),
+        ("6.1".to_owned(), ["unknown kernel `6.1`", "skep kernels"]),
+        (format!("uml:{arm}"), ["another machine", "x86-64"]),
+        (format!("uml:{text}"), ["no ELF executable", "skep kernels build"]),
+        (format!("uml:{empty}"), ["an empty file", "skep kernels build"]),
+        (format!("uml:{image}"), ["bootable image", "`vm:`"]),
+        ("uml:/bin/true".to_owned(), ["not a User-Mode Linux kernel", "skep kernels build"]),
+        ("uml:/no/such/file".to_owned(), ["cannot be read", "skep kernels"]),
+        (format!("vm:{arm}"), ["no x86-64 kernel image", "vmlinuz"]),
+        (format!("vm:{text}"), ["no x86-64 kernel image", "vmlinuz"]),
+        (format!("vm:{empty}"), ["no x86-64 kernel image", "vmlinuz"]),
+        (format!("vm:{image}"), [image.as_str(), "vmlinuz"]),
+        ("vm:/no/such/file".to_owned(), ["/no/such/file", "cannot"]),
+    ] {
+        for command in ["load", "diff"] {
+            let (code, said) = skep(&[command, &program, "-k", &kernel], b"");
+            assert_eq!(code, Some(2), "{kernel}: {said}");
+            for word in words {
+                assert!(said.contains(word), "{kernel} should say {word:?}, and said: {said}");
+            }
+            let sentences = said.lines().filter(|l| l.starts_with("error")).count();
+            assert_eq!(sentences, 1, "{kernel}: {said}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `skep_vm` against real kernels on the programs of case files: against results of `BPF_PROG_TEST_RUN` recorded
-//! there, and against the running kernel on generated packets, maps included.
+//! there, and against the running kernel on generated packets, maps included; and the running kernel against what
+//! its release was recorded to say.
 //!
 //! Case files are not part of the repository. `SKEP_CASES` names the directory with `*.jsonl` or `*.jsonl.xz`;
 //! without it the checks are skipped, and say so. What `skep_vm` does not do yet (kernel functions, some helpers

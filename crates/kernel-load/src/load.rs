@@ -114,8 +114,13 @@ pub(crate) struct Surroundings<'a> {
 
 /// The program with what only this kernel knows: ids of its symbols and of the attach target.
 pub(crate) fn resolved<'p>(kernel: &Kernel, program: &'p Program) -> Result<Cow<'p, Program>, Unsupported> {
-    let here = |r: &&Requirement| !matches!(r, Requirement::AttachTarget(_) | Requirement::KernelSymbol(_));
-    if let Some(requirement) = program.requirements.iter().find(here) {
+    let beyond_us = |requirement: &&Requirement| match requirement {
+        Requirement::AttachTarget(_) => false,
+        // A symbol without a type has an address, and no id.
+        Requirement::KernelSymbol(name) => !program.btf_refs.iter().any(|r| r.name == *name),
+        Requirement::CoreRelocations(_) | Requirement::Kconfig(_) => true,
+    };
+    if let Some(requirement) = program.requirements.iter().find(beyond_us) {
         return Err(Unsupported::Requirement(requirement.clone()));
     }
     let vmlinux = kernel.vmlinux();

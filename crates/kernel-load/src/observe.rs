@@ -202,7 +202,7 @@ pub fn observe(kernel: &Kernel, request: &Request) -> Result<Observation, NoAnsw
         // Other programs of the object that its arrays were to hold.
         match loaded.programs.iter().find(|p| p.fd.is_none()) {
             Some(refused) => {
-                observation.not_run = Some(format!("`{}`, which it jumps to, is refused", refused.name))
+                observation.not_run = Some(format!("`{}`, which it jumps to, is refused", refused.name));
             }
             None => run(kernel, &fd, &surroundings, request, &mut observation),
         }

@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::Mutex;
 
 use skep_isa::Insn;
-use skep_kernel_load::{Kernel, Unsupported, load_object};
+use skep_kernel_load::{Kernel, LoadOptions, Request, load_object};
 use skep_program::{Case, MapSpec, Object, Program, Requirement, Slot};
 use skep_uapi::{Bpf, Errno, MapType, ProgType, TestRun};
 
@@ -50,6 +50,10 @@ fn object(programs: Vec<Program>, maps: Vec<MapSpec>) -> Object {
     Object { programs, maps: maps.into() }
 }
 
+fn level(log_level: u32) -> LoadOptions {
+    LoadOptions { log_level, ..LoadOptions::default() }
+}
+
 fn map(name: &str, map_type: MapType, key_size: u32, value_size: u32, max_entries: u32) -> MapSpec {
     MapSpec { name: name.into(), map_type, key_size, value_size, max_entries, ..MapSpec::default() }
 }
@@ -59,7 +63,7 @@ fn verdicts_have_message_and_figures() {
     on_host(|kernel| {
         let object =
             object(vec![program("good", ret(2)), program("bad", vec![insn(0x95, 0, 0, 0, 0)])], vec![]);
-        let loaded = load_object(kernel, &object, |_| true, 2).expect("no maps to fail");
+        let loaded = load_object(kernel, &object, |_| true, level(2)).expect("no maps to fail");
         let [good, bad] = loaded.programs.as_slice() else { panic!("two programs") };
         let good = good.answer.verdict().expect("asked");
         assert!(
@@ -71,7 +75,7 @@ fn verdicts_have_message_and_figures() {
         assert_eq!((bad.errno, bad.message.as_str()), (Some(Errno::EACCES), "R0 !read_ok"), "{bad:?}");
         assert_eq!(bad.release, kernel.release());
         // Asked without a log, a refused program still tells why.
-        let quiet = load_object(kernel, &object, |p| p.name == "bad", 0).expect("no maps to fail");
+        let quiet = load_object(kernel, &object, |p| p.name == "bad", level(0)).expect("no maps to fail");
         assert_eq!(quiet.programs[0].answer.verdict().expect("asked").message, "R0 !read_ok");
     });
 }
@@ -79,7 +83,7 @@ fn verdicts_have_message_and_figures() {
 #[test]
 fn test_run_gives_packet_and_result() {
     on_host(|kernel| {
-        let loaded = load_object(kernel, &object(vec![program("pass", ret(2))], vec![]), |_| true, 0);
+        let loaded = load_object(kernel, &object(vec![program("pass", ret(2))], vec![]), |_| true, level(0));
         let loaded = loaded.expect("loads");
         let packet: Vec<u8> = (0..64).collect();
         let run = TestRun { data_in: Some(&packet), data_out_size: 1, repeat: 3, ..TestRun::default() };
@@ -107,7 +111,7 @@ fn maps_of_each_shape() {
             map("queue", MapType::QUEUE, 0, 8, 4),
         ];
         let object = object(vec![program("first", ret(1)), program("second", ret(2))], maps);
-        let loaded = load_object(kernel, &object, |p| p.name == "first", 0).expect("loads");
+        let loaded = load_object(kernel, &object, |p| p.name == "first", level(0)).expect("loads");
         assert!(loaded.program("second").is_some(), "it sits in a slot");
 
         let mut values = vec![0; 8 * kernel.possible_cpus()];
@@ -140,7 +144,7 @@ fn long_logs_arrive_whole() {
         let mut insns = vec![insn(0xb7, 0, 0, 0, 0)];
         insns.extend(std::iter::repeat_n(insn(0x07, 0, 0, 0, 1), 100_000));
         insns.push(insn(0x95, 0, 0, 0, 0));
-        let loaded = load_object(kernel, &object(vec![program("long", insns)], vec![]), |_| true, 2);
+        let loaded = load_object(kernel, &object(vec![program("long", insns)], vec![]), |_| true, level(2));
         let loaded = loaded.expect("no maps to fail");
         let verdict = loaded.programs[0].answer.verdict().expect("asked");
         assert!(verdict.log.len() > 1 << 20, "{} bytes", verdict.log.len());
@@ -156,7 +160,7 @@ fn indices_past_the_maps_are_refused() {
             let mut insns = vec![insn(0x18, 1, 5, 0, index), insn(0, 0, 0, 0, 0)];
             insns.extend(ret(0));
             let object = object(vec![program("lost", insns)], vec![map("m", MapType::ARRAY, 4, 4, 1)]);
-            let loaded = load_object(kernel, &object, |_| true, 1).expect("the map is fine");
+            let loaded = load_object(kernel, &object, |_| true, level(1)).expect("the map is fine");
             assert_eq!(
                 loaded.programs[0].answer.verdict().expect("asked").errno,
                 Some(errno),
@@ -173,18 +177,24 @@ fn what_is_not_supported_says_so() {
             requirements: vec![Requirement::KernelSymbol("bpf_task_acquire".into())],
             ..program("k", ret(0))
         };
-        let loaded = load_object(kernel, &Object::single(needy), |_| true, 0).expect("no maps");
+        let loaded = load_object(kernel, &Object::single(needy), |_| true, level(0)).expect("no maps");
         let skep_kernel_load::Answer::Unsupported(why) = &loaded.programs[0].answer else {
             panic!("nothing may be guessed")
         };
         assert_eq!(why.to_string(), "kernel symbol `bpf_task_acquire`");
 
         let case = Case::parse(r#"{"id":"c","insns":"b7000000000000009500000000000000","caps":"none"}"#, 1);
-        let loaded = load_case(kernel, &case.expect("a case"), 0).expect("no maps");
-        assert!(matches!(
-            &loaded.programs[0].answer,
-            skep_kernel_load::Answer::Unsupported(Unsupported::Capabilities(set)) if set == "none"
-        ));
+        let request = Request::of_case(&case.expect("a case"), 0);
+        match skep_kernel_load::observe(kernel, &request) {
+            Ok(observation) => assert!(observation.verdict().is_some_and(|v| v.accepted), "{observation:?}"),
+            Err(why) => {
+                let why = why.to_string();
+                assert!(
+                    why.contains("kernel.unprivileged_bpf_disabled") || why.contains("capabilities"),
+                    "{why}"
+                );
+            }
+        }
     });
 }
 
@@ -195,9 +205,9 @@ fn attach_targets_are_found_in_the_kernels_btf() {
         eprintln!("SKIP: this kernel has no BTF");
         return;
     }
-    let mut targets = skep_kernel_load::AttachTargets::default();
-    let mut find = |attach: skep_uapi::AttachType, name: &str| {
-        targets.resolve(&Program {
+    let vmlinux = skep_kernel_load::Vmlinux::default();
+    let find = |attach: skep_uapi::AttachType, name: &str| {
+        vmlinux.target(&Program {
             prog_type: ProgType::TRACING,
             expected_attach_type: attach,
             attach_name: Some(name.into()),
@@ -208,4 +218,27 @@ fn attach_targets_are_found_in_the_kernels_btf() {
     assert!(find(skep_uapi::AttachType::TRACE_RAW_TP, "sched_switch").expect("every kernel switches") > 0);
     let missing = find(skep_uapi::AttachType::TRACE_FENTRY, "no_such_function").expect_err("not there");
     assert_eq!(missing.to_string(), "the running kernel's BTF has no function `no_such_function`");
+}
+
+#[test]
+fn symbols_of_the_kernel_get_its_ids() {
+    on_host(|kernel| {
+        if !skep_kernel_load::has_vmlinux_btf() {
+            eprintln!("SKIP: this kernel has no BTF");
+            return;
+        }
+        // Ids are another kernel's; the names are what counts.
+        let case = |name: &str| {
+            let line = format!(
+                r#"{{"id":"k","prog_type":"sched_cls","insns":"85200000070000008520000009000000b7000000000000009500000000000000",
+                "btf_refs":[{{"insn":0,"kind":"kfunc","name":"{name}"}},{{"insn":1,"kind":"kfunc","name":"bpf_rcu_read_unlock"}}]}}"#
+            );
+            Request::of_case(&Case::parse(&line, 1).expect("a case"), 2)
+        };
+        let answer = skep_kernel_load::observe(kernel, &case("bpf_rcu_read_lock")).expect("asked");
+        let verdict = answer.verdict().expect("one");
+        assert!(verdict.accepted && verdict.log.contains("call bpf_rcu_read_lock#"), "{verdict:?}");
+        let unknown = skep_kernel_load::observe(kernel, &case("no_such_function")).expect_err("unknown");
+        assert!(unknown.to_string().contains("kernel symbol `no_such_function`"), "{unknown}");
+    });
 }

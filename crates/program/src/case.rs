@@ -216,6 +216,16 @@ fn by_index(insns: &mut [Insn], maps: usize) {
     }
 }
 
+/// Maps whose BTF is the program's are created with that: to the kernel, equal types of two BTF objects differ.
+fn share_btf<'a>(maps: impl IntoIterator<Item = &'a mut MapSpec>, program: Option<&Arc<[u8]>>) {
+    for map in maps {
+        if map.btf.as_ref() == program {
+            map.btf = None;
+        }
+        share_btf(map.inner.as_deref_mut(), program);
+    }
+}
+
 impl RawMap {
     fn into_spec(self, line: usize) -> Result<MapSpec, CaseError> {
         let data = optional(line, "maps.data", self.data.as_deref())?;
@@ -256,7 +266,9 @@ impl RawCase {
             field: "insns",
             why: e.to_string(),
         })?;
-        let maps = self.maps.into_iter().map(|m| m.into_spec(line)).collect::<Result<Vec<_>, _>>()?;
+        let mut maps = self.maps.into_iter().map(|m| m.into_spec(line)).collect::<Result<Vec<_>, _>>()?;
+        let btf: Option<Arc<[u8]>> = optional(line, "btf", self.btf.as_deref())?.map(Arc::from);
+        share_btf(&mut maps, btf.as_ref());
         by_index(&mut insns, maps.len());
         let prog_type = match &self.prog_type {
             Some(v) => number(line, "prog_type", v, ProgType, ProgType::from_name)?,
@@ -287,7 +299,7 @@ impl RawCase {
             license: self.license.unwrap_or_else(|| "GPL".to_owned()),
             insns,
             maps: Arc::new(maps),
-            btf: optional(line, "btf", self.btf.as_deref())?.map(Arc::from),
+            btf,
             func_info: info(line, "func_info", self.func_info.as_deref(), 8)?,
             line_info: info(line, "line_info", self.line_info.as_deref(), 16)?,
             core_relos: info(line, "core_relos", self.core_relos.as_deref(), 16)?,

@@ -23,12 +23,13 @@ mod wire;
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::fs::StatVfsMountFlags;
 use serde::{Deserialize, Serialize};
 
-pub use build::{BuildError, BuildOptions, Built, Progress, build};
+pub use build::{BuildError, BuildOptions, Built, Lack, Progress, Tool, build};
 pub use campaign::campaign;
 pub use coverage::{Coverage, CoverageError, FileCoverage, evaluate};
 pub use get::{GetError, Got, get};
@@ -313,11 +314,11 @@ impl Boxed {
             let Some(front) = pending.front_mut() else { continue };
             front.strikes += 1;
             if front.strikes == STRIKES {
-                let finding = Finding {
-                    kind: if hung { FindingKind::Hang } else { FindingKind::Crash },
-                    release: self.guest.release.clone(),
-                    console: self.guest.process.console.text(),
+                let (kind, console) = match hung {
+                    true => (FindingKind::Hang, String::new()),
+                    false => (FindingKind::Crash, self.guest.process.console.text()),
                 };
+                let finding = Finding { kind, release: self.guest.release.clone(), console };
                 deliver(front.index, Err(NoAnswer::Finding(finding)));
                 pending.pop_front();
             }
@@ -361,8 +362,31 @@ impl Boxed {
     }
 }
 
+/// Set once KVM was seen not to work here, though it is offered: as in machines that are nested themselves.
+static KVM_FAILS: AtomicBool = AtomicBool::new(false);
+
+/// How long a guest with KVM may take to come up before it is tried without: where KVM works, it takes less than one.
+const KVM_PATIENCE: Duration = Duration::from_secs(2);
+
 impl Guest {
     fn start(kernel: &BoxKernel, options: &BoxOptions) -> Result<Guest, BoxError> {
+        let kvm =
+            matches!(kernel, BoxKernel::Vm(_)) && !KVM_FAILS.load(Ordering::Relaxed) && qemu::may_use_kvm();
+        if kvm {
+            match Guest::start_with(kernel, options, true, KVM_PATIENCE) {
+                Err(BoxError::NotUp { .. }) => KVM_FAILS.store(true, Ordering::Relaxed),
+                started => return started,
+            }
+        }
+        Guest::start_with(kernel, options, false, kernel.patience())
+    }
+
+    fn start_with(
+        kernel: &BoxKernel,
+        options: &BoxOptions,
+        kvm: bool,
+        patience: Duration,
+    ) -> Result<Guest, BoxError> {
         let fail = |what| move |error| BoxError::Io { kernel: kernel.name(), what, error };
         let executable = std::path::absolute(&options.executable).map_err(fail("its executable"))?;
         let folder = tempfile::Builder::new()
@@ -377,22 +401,23 @@ impl Guest {
                 let initrd = folder.path().join("initrd");
                 std::fs::write(&initrd, initramfs::pack(&executable, &image.channel_modules()?)?)
                     .map_err(fail("its initial files"))?;
-                (qemu::command(image, &initrd)?, Channel::Stream)
+                (qemu::command(image, &initrd, kvm)?, Channel::Stream)
             }
         };
         let process = Process::start(command, folder, &executable).map_err(fail("its process"))?;
         let mut guest =
             Guest { process, channel, frames: Frames::default(), release: String::new(), number: 0 };
-        guest.greet(kernel, &executable)?;
+        guest.greet(kernel, &executable, patience)?;
         Ok(guest)
     }
 
     /// Waits until the guest says that it is there.
-    fn greet(&mut self, kernel: &BoxKernel, executable: &Path) -> Result<(), BoxError> {
-        let patience = kernel.patience();
+    fn greet(&mut self, kernel: &BoxKernel, executable: &Path, patience: Duration) -> Result<(), BoxError> {
         let until = Instant::now() + patience;
         loop {
-            let alive = self.receive(until.saturating_duration_since(Instant::now()));
+            let left = until.saturating_duration_since(Instant::now());
+            let mut alive = self.receive(left.min(Duration::from_millis(500)));
+            alive &= !self.process.console.text().contains(qemu::KVM_FAILS);
             let broken = |why| BoxError::Broken { kernel: kernel.name(), why };
             let how = match self.told() {
                 Ok(Some(Told::Hello { protocol: PROTOCOL, release })) => {
@@ -435,11 +460,12 @@ impl Guest {
     fn post(&mut self, batch: Vec<u8>) {
         match &mut self.channel {
             Channel::Stream => self.process.send(batch),
-            Channel::Shared(shared) => match shared.ask(self.process.folder(), &batch) {
-                Ok(bell) => self.process.send(bell),
+            Channel::Shared(shared) => {
                 // Without memory for the batch there is no answer, and the guest counts as hung.
-                Err(_) => {}
-            },
+                if let Ok(bell) = shared.ask(self.process.folder(), &batch) {
+                    self.process.send(bell);
+                }
+            }
         }
     }
 

@@ -8,14 +8,15 @@
 //! the command line that the kernel does not know.
 //!
 //! Guarantees: QEMU gets no files, network or display of the host but what is named here; it ends when the guest
-//! powers off, restarts or panics, and, as the guest reads the end of the channel, when its standard input is closed.
+//! restarts or panics. The guest reads the end of the channel when QEMU's standard input is closed, and must restart
+//! then: to power off takes ACPI, and without it the machine only halts.
 //!
 //! # Why this machine
 //!
 //! Under TCG a boot is bound by how much the guest executes, so the choices, each measured with Debian's 6.12, leave
 //! work out:
-//! - The kernel is started unpacked, by its PVH entry ([`VmImage`]): unpacking it is 1.6 s of emulated work, and 0.2 s
-//!   of ours.
+//! - The kernel is started unpacked, by its PVH entry ([`VmImage`]): unpacking it is 1.6 s of emulated work, and 0.4 s
+//!   of ours, once for a kernel that is kept by [`crate::get`].
 //! - `-M pc` without ACPI: reading its tables costs 0.3 s. The ACPI timer is named by its port instead, as the clock
 //!   cannot be calibrated against the PIT on a busy host, and a guest without a clock runs by lost ticks. The machine
 //!   `microvm` boots no quicker, has no timer to calibrate by and sometimes none at all, and needs a driver
@@ -75,14 +76,22 @@ pub enum QemuError {
     Image(#[from] ImageError),
 }
 
-/// The command that boots an image with these initial files. The unpacked kernel is written beside them.
+/// Whether this user may use KVM. Nested machines may offer it where it does not work: that shows in booting.
+pub(super) fn may_use_kvm() -> bool {
+    File::options().read(true).write(true).open("/dev/kvm").is_ok()
+}
+
+/// What QEMU says when KVM cannot go on.
+pub(super) const KVM_FAILS: &str = "KVM internal error";
+
+/// The command that boots an image with these initial files, with KVM or emulated. The unpacked kernel is written
+/// beside them.
 ///
 /// # Errors
 /// [`QemuError`] where there is no QEMU, or the image is damaged.
-pub(super) fn command(image: &VmImage, initrd: &Path) -> Result<Command, QemuError> {
+pub(super) fn command(image: &VmImage, initrd: &Path, kvm: bool) -> Result<Command, QemuError> {
     let qemu = find(QEMU).ok_or(QemuError::NotInstalled)?;
     let kernel = image.unpacked(&initrd.with_file_name(KERNEL))?;
-    let kvm = File::options().read(true).write(true).open("/dev/kvm").is_ok();
     let mut line = format!("{COMMAND_LINE} {BOX}=qemu LD_LIBRARY_PATH={LIBRARIES}");
     if !kvm {
         line = format!("{line} {EMULATED}");
@@ -93,11 +102,12 @@ pub(super) fn command(image: &VmImage, initrd: &Path) -> Result<Command, QemuErr
     let mut command = Command::new(qemu);
     command.args(["-M", "pc,usb=off", "-cpu", "max", "-smp", "1", "-m", MEMORY]);
     if kvm {
-        // It may still be refused, as in nested machines; then the next is taken.
-        command.args(["-accel", "kvm"]);
+        // A processor that cannot go on ends the machine, rather than stopping it.
+        command.args(["-accel", "kvm", "-action", "panic=exit-failure"]);
+    } else {
+        command.args(["-accel", "tcg,thread=single"]);
     }
     command
-        .args(["-accel", "tcg,thread=single"])
         .args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"])
         .arg("-kernel")
         .arg(kernel.as_deref().unwrap_or(&image.vmlinuz))

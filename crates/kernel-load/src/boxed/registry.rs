@@ -86,7 +86,7 @@ impl BoxKernel {
     pub(super) const fn patience(&self) -> Duration {
         match self {
             BoxKernel::Uml(_) => Duration::from_secs(30),
-            BoxKernel::Vm(_) => Duration::from_secs(120),
+            BoxKernel::Vm(_) => Duration::from_secs(300),
         }
     }
 

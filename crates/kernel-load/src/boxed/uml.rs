@@ -59,6 +59,9 @@ pub struct UmlImage {
     unaligned: bool,
 }
 
+/// An executable that does not know `--showconfig`.
+const OTHER_PROGRAM: &str = "a program that prints no kernel configuration";
+
 /// Options without which there is no box.
 const NEEDED: [&str; 4] = ["CONFIG_BPF_SYSCALL", "CONFIG_HOSTFS", "CONFIG_PROC_FS", "CONFIG_TMPFS"];
 
@@ -79,13 +82,17 @@ impl UmlImage {
         let output = Command::new(&path).arg("--showconfig").stdin(Stdio::null()).output();
         let output = match output {
             Ok(output) if output.status.success() => output,
+            // It ran, and had something else to say.
+            Ok(output) if output.status.code().is_some() => {
+                return Err(UmlError::NotUml(path, OTHER_PROGRAM));
+            }
             Ok(output) => return Err(UmlError::NotStarting(path, output.status.to_string())),
             Err(error) => return Err(UmlError::NotStarting(path, error.to_string())),
         };
         let config = String::from_utf8_lossy(&output.stdout);
         let on = |option: &str| config.lines().any(|l| l.strip_prefix(option) == Some("=y"));
         let Some(version) = version(&config) else {
-            return Err(UmlError::NotUml(path, "a program that prints no kernel configuration"));
+            return Err(UmlError::NotUml(path, OTHER_PROGRAM));
         };
         if let Some(missing) = NEEDED.into_iter().find(|option| !on(option)) {
             return Err(UmlError::Option(path, missing));

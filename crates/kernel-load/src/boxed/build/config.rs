@@ -5,10 +5,12 @@
 //! Kconfig looks for its files in the build directory before it looks in the tree (`zconf_fopen`), so changed
 //! copies there serve, and the tree stays as it is.
 
+use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::BuildError;
+use super::make::assignment;
 
 /// What is asked for.
 const OPTIONS: &str = include_str!("uml.config");
@@ -19,28 +21,47 @@ const COVERAGE: &str = "CONFIG_DEBUG_FS=y\nCONFIG_GCOV_KERNEL=y\n";
 /// Without these the kernel is of no use in a box.
 const INDISPENSABLE: [&str; 6] = ["BPF_SYSCALL", "CGROUP_BPF", "HOSTFS", "NET", "PROC_FS", "TMPFS"];
 
-/// Where a build directory has what is told to its compiler and Kconfig.
-const JIT_HEADER: &str = "skep/x86_jit.h";
+/// The architecture's file for Kconfig.
 const UM_KCONFIG: &str = "arch/um/Kconfig";
-const TRACE_KCONFIG: &str = "kernel/trace/Kconfig";
 
-/// What `BPF_EVENTS` depends on, and what suffices: kprobes and uprobes are not to be had, but all other kinds of
-/// tracing programs do not need them.
-const EVENTS: &str = "depends on (KPROBE_EVENTS || UPROBE_EVENTS) && PERF_EVENTS";
-const EVENTS_RELAXED: &str = "depends on PERF_EVENTS";
+/// Dependencies on probes, which are not to be had, of what does well without: a file, a line, and what suffices.
+const RELAXED: [(&str, &str, &str); 2] = [
+    (
+        "kernel/trace/Kconfig",
+        "depends on (KPROBE_EVENTS || UPROBE_EVENTS) && PERF_EVENTS",
+        "depends on PERF_EVENTS",
+    ),
+    (
+        "lib/Kconfig.debug",
+        "depends on HAVE_FUNCTION_ERROR_INJECTION && KPROBES",
+        "depends on HAVE_FUNCTION_ERROR_INJECTION",
+    ),
+];
+
+/// Headers that single objects take in.
+const HEADERS: [(&str, &str); 3] = [
+    ("x86_jit.h", include_str!("x86_jit.h")),
+    ("events.h", include_str!("events.h")),
+    ("verifier.h", include_str!("verifier.h")),
+];
+
+/// Where a build directory has them, and the options.
+const FOLDER: &str = "skep";
 
 /// What User-Mode Linux gets beyond what the tree gives it: it runs on x86-64, and can do what x86-64 can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Extras {
     /// x86-64's BPF JIT.
     pub(super) jit: bool,
-    /// Perf events and tracepoints, without probes.
+    /// Perf events, tracepoints and functions that may be made to fail, without probes.
     pub(super) events: bool,
+    /// Help for the verifier.
+    pub(super) verifier: bool,
 }
 
 impl Extras {
-    pub(super) const ALL: Extras = Extras { jit: true, events: true };
-    pub(super) const NONE: Extras = Extras { jit: false, events: false };
+    pub(super) const ALL: Extras = Extras { jit: true, events: true, verifier: true };
+    pub(super) const NONE: Extras = Extras { jit: false, events: false, verifier: false };
 }
 
 /// The options as a file for `KCONFIG_ALLCONFIG`.
@@ -67,19 +88,29 @@ pub(super) fn has(config: &str, option: &str) -> bool {
     config.lines().any(|line| line.strip_prefix("CONFIG_").and_then(|l| l.strip_prefix(option)) == Some("=y"))
 }
 
-/// Writes the changed copies for Kconfig, and the JIT's header.
-pub(super) fn prepare(tree: &Path, output: &Path, extras: Extras) -> Result<(), BuildError> {
+/// Writes what a build directory has before anything is made there: the changed copies for Kconfig, the headers, and
+/// the options, whose path is the answer.
+pub(super) fn prepare(
+    tree: &Path,
+    output: &Path,
+    extras: Extras,
+    options: &str,
+) -> Result<PathBuf, BuildError> {
     let mut kconfig = read(&tree.join(UM_KCONFIG))?;
     kconfig.push_str(&selections(extras));
     write(&output.join(UM_KCONFIG), &kconfig)?;
-    if extras.events {
-        let kconfig = read(&tree.join(TRACE_KCONFIG))?.replace(EVENTS, EVENTS_RELAXED);
-        write(&output.join(TRACE_KCONFIG), &kconfig)?;
-    } else {
-        // May not be there.
-        drop(fs::remove_file(output.join(TRACE_KCONFIG)));
+    for (file, line, suffices) in RELAXED {
+        let text = read(&tree.join(file))?;
+        let text = if extras.events { text.replace(line, suffices) } else { text };
+        write(&output.join(file), &text)?;
     }
-    write(&output.join(JIT_HEADER), include_str!("x86_jit.h"))
+    let folder = output.join(FOLDER);
+    for (name, text) in HEADERS {
+        write(&folder.join(name), text)?;
+    }
+    let file = folder.join("uml.config");
+    write(&file, options)?;
+    Ok(file)
 }
 
 /// A second definition of the architecture's symbol, which Kconfig adds to the first.
@@ -90,26 +121,37 @@ fn selections(extras: Extras) -> String {
         text.push_str("\tselect HAVE_EBPF_JIT\n\tselect ARCH_WANT_DEFAULT_BPF_JIT\n");
     }
     if extras.events {
-        text.push_str("\tselect HAVE_PERF_EVENTS\n");
+        text.push_str("\tselect HAVE_PERF_EVENTS\n\tselect HAVE_FUNCTION_ERROR_INJECTION\n");
+        // Else there is no bpf_probe_read().
+        text.push_str("\tselect ARCH_HAS_NON_OVERLAPPING_ADDRESS_SPACE\n");
     }
     text
 }
 
-/// Variables of makefiles that go with these extras, and with coverage.
-pub(super) fn variables(output: &Path, extras: Extras, coverage: bool) -> Vec<std::ffi::OsString> {
+/// Variables of makefiles that go with these extras, and with coverage. Make expands what is in parentheses.
+pub(super) fn variables(output: &Path, extras: Extras, coverage: bool) -> Vec<OsString> {
     let mut variables = Vec::new();
+    let mut include = |object: &str, flags: &str, header: &str| {
+        let header = output.join(FOLDER).join(header);
+        variables
+            .push(assignment(&format!("CFLAGS_{object}"), format!("{flags}-include {}", header.display())));
+    };
+    if extras.jit {
+        // An object that is there in every tree, and has no flags of its own.
+        include("tnum.o", "", "x86_jit.h");
+    }
+    if extras.events {
+        include("bpf_trace.o", "-I$(srctree)/kernel/trace ", "events.h");
+    }
+    if extras.verifier {
+        include("verifier.o", "", "verifier.h");
+    }
     if extras.events {
         // The header of x86 is found on User-Mode Linux too, where its registers have other names; what it would
         // define has defaults.
         variables.push("KCPPFLAGS=-D_ASM_X86_PERF_EVENT_H".into());
     }
-    if extras.jit {
-        // An object that is there in every tree, and has no flags of its own, takes the JIT in.
-        let flags = format!("-include {}", output.join(JIT_HEADER).display());
-        variables.push(super::make::assignment("CFLAGS_tnum.o", flags));
-    }
     if coverage {
-        // Expanded by make for each folder.
         variables.push("GCOV_PROFILE=$(if $(filter kernel/bpf,$(obj)),y)".into());
     }
     variables

@@ -14,6 +14,7 @@
 #define _ASM_X86_NOSPEC_BRANCH_H_
 #define _ASM_X86_TEXT_PATCHING_H
 
+#include <linux/bitmap.h>
 #include <linux/bpf.h>
 #include <linux/filter.h>
 #include <linux/if_vlan.h>
@@ -27,6 +28,7 @@
 #include <asm/extable.h>
 #include <asm/nops.h>
 #include <as-layout.h>
+#include <os.h>
 
 /* Text is patched by writing it. */
 #define text_poke_bp(address, text, length, emulate) memcpy(address, text, length)
@@ -127,6 +129,53 @@ void arch_bpf_stack_walk(bool (*consume)(void *cookie, u64 ip, u64 sp, u64 bp), 
 	}
 }
 #endif
+
+/*
+ * Generated code must be near the kernel's, for its calls, and the kernel's virtual memory near it can be taken by a
+ * single arena. So there is room for it in the kernel's own image, taken in pages, and other memory after that.
+ */
+#define SKEP_CODE_PAGES (32UL << (20 - PAGE_SHIFT))
+static u8 skep_code[SKEP_CODE_PAGES][PAGE_SIZE] __aligned(PAGE_SIZE);
+static DECLARE_BITMAP(skep_code_taken, SKEP_CODE_PAGES);
+static DEFINE_SPINLOCK(skep_code_lock);
+
+void *bpf_jit_alloc_exec(unsigned long size);
+void bpf_jit_free_exec(void *address);
+
+/* By first page. */
+static unsigned int skep_code_lengths[SKEP_CODE_PAGES];
+
+void *bpf_jit_alloc_exec(unsigned long size)
+{
+	unsigned long pages = DIV_ROUND_UP(size, PAGE_SIZE), first, flags;
+
+	spin_lock_irqsave(&skep_code_lock, flags);
+	first = bitmap_find_next_zero_area(skep_code_taken, SKEP_CODE_PAGES, 0, pages, 0);
+	if (first + pages <= SKEP_CODE_PAGES) {
+		bitmap_set(skep_code_taken, first, pages);
+		skep_code_lengths[first] = pages;
+	} else {
+		first = SKEP_CODE_PAGES;
+	}
+	spin_unlock_irqrestore(&skep_code_lock, flags);
+	if (first == SKEP_CODE_PAGES)
+		return vmalloc(size);
+	os_protect_memory(skep_code[first], pages << PAGE_SHIFT, 1, 1, 1);
+	return skep_code[first];
+}
+
+void bpf_jit_free_exec(void *address)
+{
+	unsigned long first = ((u8 *)address - skep_code[0]) >> PAGE_SHIFT, flags;
+
+	if ((u8 *)address < skep_code[0] || first >= SKEP_CODE_PAGES) {
+		vfree(address);
+		return;
+	}
+	spin_lock_irqsave(&skep_code_lock, flags);
+	bitmap_clear(skep_code_taken, first, skep_code_lengths[first]);
+	spin_unlock_irqrestore(&skep_code_lock, flags);
+}
 
 #if __has_include(<../arch/x86/net/bpf_timed_may_goto.S>)
 /*

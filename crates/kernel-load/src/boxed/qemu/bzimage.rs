@@ -2,7 +2,7 @@
 //! What a bzImage says of itself (`Documentation/arch/x86/boot.rst`), and what a file is that is none.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 
 use super::ImageError;
@@ -42,7 +42,7 @@ impl Header {
         let file = File::open(path).map_err(unreadable)?;
         let metadata = file.metadata().map_err(unreadable)?;
         if !metadata.is_file() {
-            return Err(unreadable(io::ErrorKind::InvalidInput.into()));
+            return Err(ImageError::NoImage(path.to_owned(), "no regular file".to_owned()));
         }
         let mut head = Vec::new();
         file.take(HEAD as u64).read_to_end(&mut head).map_err(unreadable)?;
@@ -50,10 +50,14 @@ impl Header {
     }
 
     fn parse(head: &[u8], length: u64) -> Result<Header, Wrong> {
+        let cut = |wanted: u64| Wrong::Cut { length, wanted };
+        // Images begin as EFI programs do.
+        if head.starts_with(b"MZ") && head.len() < END {
+            return Err(cut(END as u64));
+        }
         if head.get(MAGIC..MAGIC + 4) != Some(b"HdrS") || u16_at(head, BOOT_FLAG) != Some(0xaa55) {
             return Err(Wrong::Kind(kind(head)));
         }
-        let cut = |wanted: u64| Wrong::Cut { length, wanted };
         let field = |offset| u32_at(head, offset).ok_or(cut(END as u64));
         let protocol = u16_at(head, PROTOCOL).unwrap_or(0);
         // 2.12 (Linux 3.8) says whether it is for 64 bits, and where the payload is.
@@ -209,6 +213,7 @@ pub(super) mod tests {
         }
         let wanted = whole.len() as u64;
         assert_eq!(parse(&whole[..3000]), Err(Wrong::Cut { length: 3000, wanted }));
+        assert!(matches!(parse(b"MZ"), Err(Wrong::Cut { length: 2, .. })));
         assert_eq!(parse(&[]), Err(Wrong::Kind("an empty file".to_owned())));
     }
 
