@@ -116,8 +116,8 @@ fn cases(input: &InputArgs) -> Result<Vec<Value>> {
 
 /// The series of a release, by which records are found: `6.12` of `6.12.117+deb12-cloud-amd64`.
 fn series(release: &str) -> String {
-    let numbers: Vec<&str> = release.splitn(3, '.').take(2).collect();
-    numbers.join(".").trim_end_matches(|c: char| !c.is_ascii_digit()).to_owned()
+    let number = |part: &str| part.chars().take_while(char::is_ascii_digit).collect::<String>();
+    release.split('.').take(2).map(number).collect::<Vec<_>>().join(".")
 }
 
 /// Cases in order, found by id.

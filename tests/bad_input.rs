@@ -97,7 +97,7 @@ fn wrong_use_is_told_from_wrong_input() {
         (&["run", "-", "--mem", "0g"], "not hex"),
         (&["run", "-", "--pcap", "/no/such/capture"], "no such file"),
         (&["run"], "required"),
-        (&["load", "-", "-k", "uml:6.1"], "unsupported"),
+        (&["load", "-", "-k", "uml:0.9"], "no kernel `uml:0.9` here"),
         (&["frobnicate"], "frobnicate"),
     ] {
         let (code, said) = skep(args, good);
