@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use apt::Apt;
 
 use super::qemu::{Format, ImageError, VmImage};
+use super::release::is_of_series;
 
 /// A kernel that was fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,9 +149,7 @@ fn get_uml(apt: &Apt, what: &str, cache: &Path, progress: &mut dyn FnMut(&str)) 
     let version = apt.version(UML_PACKAGE)?.ok_or(GetError::NoLists)?;
     let unknown = |known: &str| GetError::UnknownUml { what: what.to_owned(), known: known.to_owned() };
     // Debian counts its versions as 6.1um4+b13, so which 6.1 it is shows only inside.
-    if !apt::is_of_series(&version, what)
-        && !apt::is_of_series(what, version.split("um").next().unwrap_or(&version))
-    {
+    if !is_of_series(&version, what) && !is_of_series(what, version.split("um").next().unwrap_or(&version)) {
         return Err(unknown(&version));
     }
     let room = room_in(cache)?;
@@ -160,7 +159,7 @@ fn get_uml(apt: &Apt, what: &str, cache: &Path, progress: &mut dyn FnMut(&str)) 
     let mut names = fs::read_dir(modules).into_iter().flatten().flatten().map(|e| e.file_name());
     let release =
         names.next().and_then(|n| n.into_string().ok()).ok_or(lacks("usr/lib/uml/modules/RELEASE"))?;
-    if !apt::is_of_series(&release, what) {
+    if !is_of_series(&release, what) {
         return Err(unknown(&release));
     }
     let linux = fs::read(room.path().join("usr/bin/linux.uml")).map_err(|_| lacks("usr/bin/linux.uml"))?;

@@ -40,11 +40,13 @@ pub fn take_over_if_asked() {
         && std::process::id() == 1
     {
         // A panic must not end the first process silently: the kernel's panic would hide what it said.
-        let end = std::panic::catch_unwind(|| serve(&kind));
-        if let Ok(Err(error)) = &end {
+        let served = std::panic::catch_unwind(|| serve(&kind));
+        if let Ok(Err(error)) = &served {
             eprintln!("skep guest: {error}");
         }
-        let _ = rustix::system::reboot(RebootCommand::PowerOff);
+        // A machine without ACPI cannot be powered off; QEMU ends when it restarts.
+        let end = if kind == "uml" { RebootCommand::PowerOff } else { RebootCommand::Restart };
+        let _ = rustix::system::reboot(end);
         std::process::exit(0);
     }
     super::watch::take_over_if_asked();

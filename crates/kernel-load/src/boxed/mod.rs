@@ -16,6 +16,7 @@ mod initramfs;
 mod process;
 mod qemu;
 mod registry;
+mod release;
 mod uml;
 mod watch;
 mod wire;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::super::qemu::find;
+use super::super::release::{by_version, is_of_series, numbers};
 use super::GetError;
 
 /// How packages of kernels are called, before the release.
@@ -133,20 +134,6 @@ pub(super) fn newest_of_each_series(releases: &[String]) -> String {
     }
     let names: Vec<String> = newest.into_values().map(|r| format!("`{r}`")).collect();
     if names.is_empty() { "those of other machines".to_owned() } else { names.join(", ") }
-}
-
-/// Whether a release is of a series: 6.1 has 6.1.0-56-cloud-amd64, not 6.12.
-pub(super) fn is_of_series(release: &str, series: &str) -> bool {
-    release.strip_prefix(series).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
-}
-
-fn by_version(a: &str, b: &str) -> Ordering {
-    numbers(a).cmp(&numbers(b)).then_with(|| a.cmp(b))
-}
-
-/// The numbers in a version, in order.
-fn numbers(text: &str) -> Vec<u64> {
-    text.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect()
 }
 
 #[cfg(test)]
