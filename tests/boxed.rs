@@ -43,8 +43,17 @@ fn verdict_of(answer: &Result<Observation, NoAnswer>) -> (bool, Option<Errno>, S
     (verdict.accepted, verdict.errno, verdict.message.clone())
 }
 
-/// Processes whose parent is `parent` and that run a guest.
+/// Processes whose parent is `parent`, those that run a guest.
 fn guests_of(parent: u32) -> Vec<i32> {
+    let is_guest = |pid: &i32| {
+        fs::read(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|l| String::from_utf8_lossy(&l).contains("SKEP_BOX="))
+    };
+    children_of(parent).into_iter().filter(is_guest).collect()
+}
+
+/// Processes whose parent is `parent`.
+fn children_of(parent: u32) -> Vec<i32> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").expect("proc").flatten() {
         let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
@@ -52,8 +61,7 @@ fn guests_of(parent: u32) -> Vec<i32> {
         // After the name in parentheses: state, then the parent.
         let ppid =
             stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)).and_then(|p| p.parse().ok());
-        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        if ppid == Some(parent) && String::from_utf8_lossy(&line).contains("SKEP_BOX=") {
+        if ppid == Some(parent) {
             found.push(pid);
         }
     }
@@ -271,6 +279,11 @@ fn nothing_is_left_behind() {
         .expect("runs");
     wait_until("two guests", || guests_of(host.id()).len() == 2);
     let folders = folders_of(&guests_of(host.id()));
+    // All of its processes are told to end, the watchers too, as by `pkill skep`; the host cannot refuse.
+    let guests = guests_of(host.id());
+    for watcher in children_of(host.id()).iter().filter(|pid| !guests.contains(pid)) {
+        let _ = Command::new("kill").arg(watcher.to_string()).status();
+    }
     host.kill().expect("killed");
     host.wait().expect("waited");
     for folder in &folders {

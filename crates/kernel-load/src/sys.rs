@@ -500,3 +500,11 @@ pub fn kernel_messages() -> String {
     buffer.truncate(usize::try_from(read).unwrap_or(0));
     String::from_utf8_lossy(&buffer).into_owned()
 }
+
+/// Lets signals that ask processes to end pass: for one that ends others first.
+pub fn ignore_termination() {
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
+        // SAFETY: ignoring a signal runs no handler.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}

@@ -206,13 +206,16 @@ impl Job<'_> {
             });
         };
         progress(&Progress::Configuring { version: &version });
-        let extras = self.settle()?;
-        match self.compile(extras, progress) {
+        let mut done = 0;
+        let extras = self.settle(&mut done, progress)?;
+        match self.compile(extras, &["linux"], &mut done, progress) {
             Ok(()) => Ok(extras),
             // What compiles may still miss something of the kernel that only the linker asks for.
             Err(Failure::Ended { undefined: true, .. }) if extras != Extras::NONE => {
+                progress(&Progress::Configuring { version: &version });
                 let extras = self.configure(Extras::NONE)?;
-                self.compile(extras, progress).map_err(|failure| self.failed("compile", failure))?;
+                self.compile(extras, &["linux"], &mut 0, progress)
+                    .map_err(|failure| self.failed("compile", failure))?;
                 Ok(extras)
             }
             Err(failure) => Err(self.failed("compile", failure)),
@@ -220,28 +223,25 @@ impl Job<'_> {
     }
 
     /// Configures with those of the extras that compile on this tree. What is compiled for that is needed anyway.
-    fn settle(&self) -> Result<Extras, BuildError> {
-        let mut extras = self.configure(Extras::ALL)?;
-        let objects = ["kernel/events/core.o", "kernel/trace/bpf_trace.o", "lib/error-inject.o"];
-        if extras.events && !self.compiles(extras, &objects)? {
-            extras = self.configure(Extras { events: false, ..extras })?;
-        }
-        if !self.compiles(extras, &["kernel/bpf/verifier.o"])? {
-            extras.verifier = false;
-        }
-        if extras.jit && !self.compiles(extras, &["kernel/bpf/tnum.o"])? {
-            extras = self.configure(Extras { jit: false, ..extras })?;
-        }
-        Ok(extras)
-    }
-
-    /// Whether objects compile. That they do not is the extras' fault, or will be seen again.
-    fn compiles(&self, extras: Extras, objects: &[&str]) -> Result<bool, BuildError> {
-        match self.make(extras).run(objects, &mut |_| ()) {
+    fn settle(&self, done: &mut usize, progress: &mut OnProgress<'_>) -> Result<Extras, BuildError> {
+        // That objects do not compile is the extras' fault, or will be seen again.
+        let mut compiles = |extras, objects: &[&str]| match self.compile(extras, objects, done, progress) {
             Ok(()) => Ok(true),
             Err(Failure::Ended { no_space: false, .. }) => Ok(false),
             Err(failure) => Err(self.failed("compile", failure)),
+        };
+        let mut extras = self.configure(Extras::ALL)?;
+        let objects = ["kernel/events/core.o", "kernel/trace/bpf_trace.o", "lib/error-inject.o"];
+        if extras.events && !compiles(extras, &objects)? {
+            extras = self.configure(Extras { events: false, ..extras })?;
         }
+        if !compiles(extras, &["kernel/bpf/verifier.o"])? {
+            extras.verifier = false;
+        }
+        if extras.jit && !compiles(extras, &["kernel/bpf/tnum.o"])? {
+            extras = self.configure(Extras { jit: false, ..extras })?;
+        }
+        Ok(extras)
     }
 
     /// Writes the configuration. Answers with the extras that took effect.
@@ -267,12 +267,17 @@ impl Job<'_> {
         })
     }
 
-    fn compile(&self, extras: Extras, progress: &mut OnProgress<'_>) -> Result<(), Failure> {
-        let mut done = 0;
-        self.make(extras).run(&["linux"], &mut |line| match make::step(line) {
+    fn compile(
+        &self,
+        extras: Extras,
+        targets: &[&str],
+        done: &mut usize,
+        progress: &mut OnProgress<'_>,
+    ) -> Result<(), Failure> {
+        self.make(extras).run(targets, &mut |line| match make::step(line) {
             Some(Step::Object(object)) => {
-                progress(&Progress::Compiling { done, about: OBJECTS.max(done + 1), object });
-                done += 1;
+                progress(&Progress::Compiling { done: *done, about: OBJECTS.max(*done + 1), object });
+                *done += 1;
             }
             Some(Step::Link) => progress(&Progress::Linking),
             Some(Step::Types) => progress(&Progress::Types),

@@ -405,7 +405,10 @@ impl Guest {
                 (qemu::command(image, &initrd, kvm)?, Channel::Stream)
             }
         };
-        let process = Process::start(command, folder, &executable).map_err(fail("its process"))?;
+        // User-Mode Linux is several processes that take turns at every system call: woken on another processor, each
+        // turn would take four times as long.
+        let pinned = matches!(kernel, BoxKernel::Uml(_));
+        let process = Process::start(command, pinned, folder, &executable).map_err(fail("its process"))?;
         let mut guest =
             Guest { process, channel, frames: Frames::default(), release: String::new(), number: 0 };
         guest.greet(kernel, &executable, patience)?;

@@ -7,12 +7,14 @@ use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tempfile::TempDir;
 
 use super::watch::Watcher;
@@ -68,8 +70,14 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts a command. `folder` is removed when it ends; `executable` is what can watch over it.
-    pub fn start(mut command: Command, folder: TempDir, executable: &Path) -> io::Result<Process> {
+    /// Starts a command, on one processor if told. `folder` is removed when it ends; `executable` is what can watch
+    /// over it.
+    pub fn start(
+        mut command: Command,
+        pinned: bool,
+        folder: TempDir,
+        executable: &Path,
+    ) -> io::Result<Process> {
         let mut watcher = Watcher::start(executable, folder.path())?;
         let mut child = command
             .stdin(Stdio::piped())
@@ -78,6 +86,9 @@ impl Process {
             .process_group(0)
             .spawn()?;
         watcher.group(child.id())?;
+        if pinned {
+            pin(child.id());
+        }
         let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
         let mut stdin = child.stdin.take().ok_or_else(closed)?;
         let mut stdout = child.stdout.take().ok_or_else(closed)?;
@@ -158,6 +169,20 @@ impl Process {
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
+}
+
+/// Keeps a process, and those that it will start, on one processor: the next one of those that this process may use.
+/// It is no worse off where that is refused, only slower.
+fn pin(process: u32) {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let Ok(allowed) = sched_getaffinity(None) else { return };
+    let allowed: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|&cpu| allowed.is_set(cpu)).collect();
+    // Hosts that run side by side do not all begin with the same.
+    let turn = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(std::process::id() as usize);
+    let Some(&cpu) = allowed.get(turn % allowed.len().max(1)) else { return };
+    let mut one = CpuSet::new();
+    one.set(cpu);
+    let _ = sched_setaffinity(i32::try_from(process).ok().and_then(Pid::from_raw), &one);
 }
 
 fn pump(from: &mut impl Read, mut to: impl FnMut(&[u8])) {

@@ -54,9 +54,9 @@ const PORT: &str = "skep";
 /// Name of the unpacked kernel, beside the initial files.
 const KERNEL: &str = "vmlinux";
 
-/// For every guest. `quiet` leaves errors and panics; a panic or an oops ends the machine, which the host sees.
+/// For every guest. `quiet` leaves errors and panics; audit would tell of every load; a panic or an oops ends the machine, which the host sees.
 const COMMAND_LINE: &str =
-    "console=ttyS0 earlyprintk=ttyS0 quiet panic=-1 oops=panic reboot=t cryptomgr.notests";
+    "console=ttyS0 earlyprintk=ttyS0 quiet panic=-1 oops=panic reboot=t cryptomgr.notests audit=0";
 /// For guests whose processor is emulated.
 const EMULATED: &str = "acpi=off pmtmr=0x608 tsc=reliable noreplace-smp";
 /// For guests that start by the image's own code: no probing of disks, no relocation.

@@ -18,6 +18,8 @@ const WATCH: &str = "SKEP_WATCH";
 /// Becomes the watcher where the environment says so, and does not return then.
 pub(super) fn take_over_if_asked() {
     if std::env::var_os(WATCH).is_some() {
+        // Whoever ends the host by name ends this one, too; it follows on its own.
+        crate::sys::ignore_termination();
         watch(io::stdin().lock());
         std::process::exit(0);
     }

@@ -39,10 +39,11 @@ const RELAXED: [(&str, &str, &str); 2] = [
 ];
 
 /// Headers that single objects take in.
-const HEADERS: [(&str, &str); 3] = [
-    ("x86_jit.h", include_str!("x86_jit.h")),
+const HEADERS: [(&str, &str); 4] = [
     ("events.h", include_str!("events.h")),
+    ("gcov.h", include_str!("gcov.h")),
     ("verifier.h", include_str!("verifier.h")),
+    ("x86_jit.h", include_str!("x86_jit.h")),
 ];
 
 /// Where a build directory has them, and the options.
@@ -145,6 +146,9 @@ pub(super) fn variables(output: &Path, extras: Extras, coverage: bool) -> Vec<Os
     }
     if extras.verifier {
         include("verifier.o", "", "verifier.h");
+    }
+    if coverage {
+        include("gcc_base.o", "-Wno-missing-prototypes -Wno-missing-declarations ", "gcov.h");
     }
     if extras.events {
         // The header of x86 is found on User-Mode Linux too, where its registers have other names; what it would

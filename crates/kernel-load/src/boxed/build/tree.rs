@@ -9,7 +9,15 @@ use std::process::{Command, Stdio};
 use super::{BuildError, tools};
 
 /// Files that make a folder a kernel's source tree, with all that is used here.
-const MARKS: [&str; 5] = ["Makefile", "Kconfig", "arch/um/Kconfig", "kernel/bpf/Makefile", "scripts/kconfig"];
+const MARKS: [&str; 7] = [
+    "Makefile",
+    "Kconfig",
+    "arch/um/Kconfig",
+    "kernel/bpf/Makefile",
+    "kernel/trace/Kconfig",
+    "lib/Kconfig.debug",
+    "scripts/kconfig",
+];
 
 /// What a build in the tree itself leaves, by which the kernel's makefile refuses to build outside of it
 /// (`outputmakefile`).
@@ -123,11 +131,10 @@ mod tests {
         let tree = std::env::temp_dir().join(format!("skep-tree-{}", std::process::id()));
         fs::create_dir_all(tree.join("scripts/kconfig")).unwrap();
         assert!(matches!(check(&tree), Err(BuildError::NotATree { lacks: "Makefile", .. })));
-        for folder in ["arch/um", "kernel/bpf"] {
-            fs::create_dir_all(tree.join(folder)).unwrap();
-        }
-        for file in &MARKS[..4] {
-            fs::write(tree.join(file), "").unwrap();
+        for file in &MARKS[..MARKS.len() - 1] {
+            let file = tree.join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
         }
         assert!(check(&tree).is_ok());
         fs::create_dir_all(tree.join("include/config")).unwrap();
