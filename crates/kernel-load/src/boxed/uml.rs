@@ -3,7 +3,9 @@
 //! first process this executable; questions and answers are files in a directory of the host's memory, and the
 //! serial line rings the bell for them.
 //!
-//! It has no BPF JIT and no perf events, so programs that need them are not comparable ([`not_comparable`]).
+//! As distributions build it, it has no BPF JIT and no perf events, and asks for aligned accesses; one that
+//! [`super::build`](super::build()) made has them. What a kernel answers otherwise for such a lack is not comparable
+//! ([`UmlImage::not_comparable`]).
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -111,18 +113,20 @@ impl UmlImage {
     /// Why this kernel would answer about a program otherwise than one with JIT and perf events.
     #[must_use]
     pub fn not_comparable(&self, program: &Program) -> Option<String> {
+        let vm = format!("ask a kernel under QEMU, `-k vm:{}`", self.version);
+        if program.prog_type == ProgType::PERF_EVENT {
+            let why =
+                "programs of type perf_event find other registers in front of their context than on x86-64";
+            return Some(format!("on User-Mode Linux {why}; {vm}"));
+        }
         if !self.events && PERF.contains(&program.prog_type) {
+            let name = program.prog_type;
             return Some(format!(
-                "User-Mode Linux has no perf events, which programs of type {} need; ask a kernel under QEMU, \
-                 `-k vm:{}`",
-                program.prog_type, self.version
+                "this User-Mode Linux has no perf events, which programs of type {name} need; {vm}"
             ));
         }
         let what = needs_jit(program).filter(|_| !self.jit)?;
-        Some(format!(
-            "User-Mode Linux has no BPF JIT, which {what} need; ask a kernel under QEMU, `-k vm:{}`",
-            self.version
-        ))
+        Some(format!("this User-Mode Linux has no BPF JIT, which {what} need; {vm}"))
     }
 
     /// Why an answer of this kernel is not that of one with a JIT, on a processor that is as quick at unaligned
@@ -179,12 +183,11 @@ fn quoted(path: &Path) -> String {
 }
 
 /// Program types that attach to perf events.
-const PERF: [ProgType; 6] = [
+const PERF: [ProgType; 5] = [
     ProgType::KPROBE,
     ProgType::TRACEPOINT,
     ProgType::RAW_TRACEPOINT,
     ProgType::RAW_TRACEPOINT_WRITABLE,
-    ProgType::PERF_EVENT,
     ProgType::TRACING,
 ];
 
