@@ -122,9 +122,19 @@ fn list(args: &Args, registry: &Registry) -> Result<Verdict> {
     for kernel in &known {
         let what = match BoxKernel::open(kernel.kind, &kernel.path) {
             Ok(BoxKernel::Uml(image)) => {
-                let btf = if image.btf { "with BTF" } else { "no BTF" };
-                let coverage = if image.coverage { ", counts coverage" } else { "" };
-                format!("User-Mode Linux, no JIT, {btf}{coverage}")
+                let has = [
+                    (image.jit, "JIT"),
+                    (image.events, "events"),
+                    (image.btf, "BTF"),
+                    (image.coverage, "coverage"),
+                ];
+                let has: Vec<&str> = has.iter().filter(|(there, _)| *there).map(|(_, name)| *name).collect();
+                let has = if has.is_empty() {
+                    "no JIT, events or BTF".to_owned()
+                } else {
+                    format!("with {}", has.join(", "))
+                };
+                format!("User-Mode Linux {has}")
             }
             Ok(BoxKernel::Vm(_)) => "for QEMU".to_owned(),
             Err(why) => format!("not usable: {why}"),

@@ -56,8 +56,10 @@ pub struct UmlImage {
     pub coverage: bool,
     /// Carries its types (`CONFIG_DEBUG_INFO_BTF`).
     pub btf: bool,
-    jit: bool,
-    events: bool,
+    /// Has a BPF JIT.
+    pub jit: bool,
+    /// Has perf events.
+    pub events: bool,
     unaligned: bool,
 }
 
