@@ -141,7 +141,7 @@ pub struct Observation {
     pub not_run: Option<String>,
     /// The maps after the runs, in the object's order; none without runs.
     pub maps: Vec<Contents>,
-    /// Warnings that a boxed kernel printed meanwhile.
+    /// Warnings that a boxed kernel printed at this program, or at one of the few that it answered together with it.
     pub warnings: Vec<String>,
 }
 

@@ -3,9 +3,9 @@
 //! under QEMU ([`VmImage`]). The guest's first process is this executable, which answers [`Request`]s there by the
 //! same code that asks the running kernel.
 //!
-//! Guarantees: every question gets one answer, whatever becomes of a guest; a question that brings a guest
-//! down or keeps it busy beyond its time is asked once more in a fresh one, alone at the front, and named as a
-//! [`Finding`] when that ends too. When a box is dropped, or its host process dies, no process and no file is left.
+//! Guarantees: every question gets one answer, whatever becomes of a guest. When one ends or is busy beyond its time,
+//! what it has not answered is asked again in a fresh one, one by one; a question that brings that down twice is named
+//! as a [`Finding`]. When a box is dropped, or its host process dies, no process and no file is left.
 
 mod build;
 mod campaign;
@@ -79,7 +79,7 @@ pub enum FindingKind {
     Hang,
 }
 
-/// A question that brought a guest down, twice.
+/// A question that brought a guest down, twice by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// How.
@@ -173,7 +173,7 @@ const BATCH: usize = 128;
 const BATCH_BYTES: usize = 512 << 10;
 /// Batches that are sent before the first is answered, so that the guest never waits for the host.
 const BATCHES: usize = 2;
-/// How often a question may bring a guest down before it is named: once may be somebody else's doing.
+/// How often a question may bring a guest down by itself before it is named: once may be somebody else's doing.
 const STRIKES: u32 = 2;
 
 /// A boxed kernel that runs, and is started again whenever it ends.
@@ -256,6 +256,9 @@ impl Boxed {
         let mut pending: VecDeque<Pending> = VecDeque::new();
         let mut more = true;
         let mut heard = Instant::now();
+        let mut warnings = Vec::new();
+        // Questions that are asked one by one, since a guest ended at one of them.
+        let mut careful = 0_usize;
         loop {
             while more && pending.len() <= BATCH * (BATCHES - 1) {
                 let mut batch = Vec::new();
@@ -269,7 +272,7 @@ impl Boxed {
                         deliver(index, Err(NoAnswer::NotComparable(why)));
                         continue;
                     }
-                    let number = self.guest.put(&request, &mut frames);
+                    let number = self.guest.put(&request, false, &mut frames);
                     batch.push(Pending { index, number, request, strikes: 0 });
                 }
                 if batch.is_empty() {
@@ -290,11 +293,14 @@ impl Boxed {
             let sound = loop {
                 match self.guest.told() {
                     Ok(None) => break true,
+                    Ok(Some(Told::Warnings(more))) => warnings.extend(more),
                     Ok(Some(Told::Answer(number, answer))) => {
                         heard = Instant::now();
                         match pending.pop_front_if(|front| front.number == number) {
                             Some(one) => {
-                                let answer = answer.and_then(|observation| {
+                                careful = careful.saturating_sub(1);
+                                let answer = answer.and_then(|mut observation| {
+                                    observation.warnings.append(&mut warnings);
                                     match self.kernel.not_comparable_answer(&one.request, &observation) {
                                         Some(why) => Err(NoAnswer::NotComparable(why)),
                                         None => Ok(observation),
@@ -313,7 +319,8 @@ impl Boxed {
                 continue;
             }
             let Some(front) = pending.front_mut() else { continue };
-            front.strikes += 1;
+            // Answers come in windows, so that the front is to blame for sure only when it is asked by itself.
+            front.strikes += u32::from(careful > 0);
             if front.strikes == STRIKES {
                 let (kind, console) = match hung {
                     true => (FindingKind::Hang, String::new()),
@@ -325,15 +332,10 @@ impl Boxed {
             }
             self.restarts += 1;
             self.guest = Guest::start(&self.kernel, &self.options)?;
-            // The front alone, so that what follows in the same batch cannot be mistaken for it.
-            let mut frames = Vec::new();
-            for (at, one) in pending.iter_mut().enumerate() {
-                one.number = self.guest.put(&one.request, &mut frames);
-                if at == 0 {
-                    self.guest.post(std::mem::take(&mut frames));
-                }
-            }
-            if !frames.is_empty() {
+            careful = pending.len();
+            for one in &mut pending {
+                let mut frames = Vec::new();
+                one.number = self.guest.put(&one.request, true, &mut frames);
                 self.guest.post(frames);
             }
             heard = Instant::now();
@@ -347,7 +349,10 @@ impl Boxed {
     pub fn coverage(&mut self) -> Result<Counters, BoxError> {
         self.guest.number += 1;
         let mut frames = Vec::new();
-        wire::put(&Asked { number: self.guest.number, question: Question::Coverage }, &mut frames);
+        wire::put(
+            &Asked { number: self.guest.number, alone: true, question: Question::Coverage },
+            &mut frames,
+        );
         self.guest.post(frames);
         let until = Instant::now() + self.options.timeout.unwrap_or(self.kernel.patience());
         loop {
@@ -453,10 +458,10 @@ impl Guest {
     }
 
     /// Appends a question to a batch.
-    fn put(&mut self, request: &Request, batch: &mut Vec<u8>) -> u64 {
+    fn put(&mut self, request: &Request, alone: bool, batch: &mut Vec<u8>) -> u64 {
         self.number += 1;
         let question = Question::Ask(Box::new(request.clone()));
-        wire::put(&Asked { number: self.number, question }, batch);
+        wire::put(&Asked { number: self.number, alone, question }, batch);
         self.number
     }
 

@@ -26,6 +26,8 @@ pub(super) enum Question {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Asked {
     pub number: u64,
+    /// The answer is awaited before anything else is done.
+    pub alone: bool,
     pub question: Question,
 }
 
@@ -41,6 +43,8 @@ pub(super) enum Told {
     },
     /// It cannot ask its kernel, for this reason; nothing follows.
     Broken(String),
+    /// What its kernel warned of while it found the answers that follow in the same window.
+    Warnings(Vec<String>),
     /// The answer to the question of this number.
     Answer(u64, Box<Result<Observation, NoAnswer>>),
     /// The counters, by path below `/sys/kernel/debug/gcov`.
