@@ -47,7 +47,10 @@ impl Kind {
                 "install one with `apt-get install user-mode-linux` (6.1), fetch it with `skep kernels get uml:6.1`, \
                  or build any release with `skep kernels build TREE`"
             }
-            Kind::Vm => "fetch one with `skep kernels get 6.12`, or name an image by its path, `vm:PATH`",
+            Kind::Vm => {
+                "fetch it with `skep kernels get RELEASE` (a series such as 6.12 means the newest of it), or name an image by its \
+                 path, `vm:PATH`"
+            }
         }
     }
 }
