@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Two logs line by line, side by side: the same lines next to each other, and lines about the same instruction.
 //!
-//! Bounded whatever the logs are: of long ones a window around the first difference is aligned, for so long.
+//! Bounded whatever the logs are: of long ones a window around the first difference is aligned.
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::time::{Duration, Instant};
 
-use similar::{Algorithm, DiffOp, capture_diff_slices_deadline};
-
+use crate::edit::stretches;
 use crate::mask::Mask;
 use crate::state::parse_state;
 
@@ -16,8 +14,6 @@ use crate::state::parse_state;
 pub(crate) const WINDOW: usize = 4000;
 /// Lines before the first difference that are kept, where the logs are longer than the window.
 const BEFORE: usize = 200;
-/// How long the best alignment is searched for; then a coarser one is taken.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Lines next to each other. One side at least is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,17 +57,14 @@ pub fn align<'l>(mask: &Mask, a: &'l str, b: &'l str) -> Alignment<'l> {
 }
 
 fn rows(a: &[Cow<'_, str>], b: &[Cow<'_, str>], common: usize) -> Vec<Row> {
-    let deadline = Instant::now() + PATIENCE;
     let mut rows: Vec<Row> = equal(0..common, 0..common).collect();
-    let (rest_a, rest_b) = (&a[common..], &b[common..]);
-    for op in capture_diff_slices_deadline(Algorithm::Myers, rest_a, rest_b, Some(deadline)) {
-        let (_, old, new) = op.as_tag_tuple();
-        let old = old.start + common..old.end + common;
-        let new = new.start + common..new.end + common;
-        match op {
-            DiffOp::Equal { .. } => rows.extend(equal(old, new)),
-            DiffOp::Replace { .. } => changed(a, b, old, new, deadline, &mut rows),
-            DiffOp::Delete { .. } | DiffOp::Insert { .. } => pair(old, new, &mut rows),
+    for stretch in stretches(&a[common..], &b[common..]) {
+        let old = stretch.a.start + common..stretch.a.end + common;
+        let new = stretch.b.start + common..stretch.b.end + common;
+        if stretch.equal {
+            rows.extend(equal(old, new));
+        } else {
+            changed(a, b, old, new, &mut rows);
         }
     }
     rows
@@ -99,13 +92,12 @@ fn changed(
     b: &[Cow<'_, str>],
     old: Range<usize>,
     new: Range<usize>,
-    deadline: Instant,
     rows: &mut Vec<Row>,
 ) {
     let keys = |lines: &[Cow<'_, str>]| lines.iter().map(|l| key(l).to_owned()).collect::<Vec<String>>();
     let (keys_a, keys_b) = (keys(&a[old.clone()]), keys(&b[new.clone()]));
-    for op in capture_diff_slices_deadline(Algorithm::Myers, &keys_a, &keys_b, Some(deadline)) {
-        let (_, o, n) = op.as_tag_tuple();
+    for stretch in stretches(&keys_a, &keys_b) {
+        let (o, n) = (stretch.a, stretch.b);
         pair(old.start + o.start..old.start + o.end, new.start + n.start..new.start + n.end, rows);
     }
 }

@@ -14,6 +14,7 @@ mod align;
 mod backend;
 mod compare;
 mod contents;
+mod edit;
 mod environment;
 mod html;
 mod kernel;

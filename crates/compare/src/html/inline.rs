@@ -4,13 +4,9 @@
 use std::fmt::Write;
 use std::ops::Range;
 
-use similar::{Algorithm, DiffOp, capture_diff_slices};
-
 use super::escape::escaped;
+use crate::edit::stretches;
 use crate::state::{Entry, parse_state};
-
-/// Words of a line from which on only its common start and end are looked for.
-const MANY: usize = 2000;
 
 /// Stretches of a line that differ: registers as a whole, and the words that differ.
 #[derive(Default)]
@@ -83,20 +79,8 @@ fn words(lines: [&str; 2], within: [Range<usize>; 2], marks: &mut [Marks; 2]) {
     let ranges = [tokens(a, within[0].clone()), tokens(b, within[1].clone())];
     let texts = |at: usize| ranges[at].iter().map(|r| &lines[at][r.clone()]).collect::<Vec<&str>>();
     let (old, new) = (texts(0), texts(1));
-    let ops = if old.len().max(new.len()) <= MANY {
-        capture_diff_slices(Algorithm::Myers, &old, &new)
-    } else {
-        let start = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
-        let rest = (&old[start..], &new[start..]);
-        let end = rest.0.iter().rev().zip(rest.1.iter().rev()).take_while(|(a, b)| a == b).count();
-        let (old_len, new_len) = (rest.0.len() - end, rest.1.len() - end);
-        vec![DiffOp::Replace { old_index: start, old_len, new_index: start, new_len }]
-    };
-    for op in ops {
-        if matches!(op, DiffOp::Equal { .. }) {
-            continue;
-        }
-        for (at, tokens) in [(0, op.old_range()), (1, op.new_range())] {
+    for stretch in stretches(&old, &new).into_iter().filter(|s| !s.equal) {
+        for (at, tokens) in [(0, stretch.a), (1, stretch.b)] {
             if !tokens.is_empty() {
                 let (first, last) = (&ranges[at][tokens.start], &ranges[at][tokens.end - 1]);
                 marks[at].words.push(first.start..last.end);
@@ -155,7 +139,7 @@ mod tests {
         assert_eq!(b, "2: (bf) r1 = <b>r3</b> ; <mark>R1=5</mark><b> cb</b>");
         let (a, b) = marked("é", "");
         assert_eq!((a.as_str(), b.as_str()), ("<b>é</b>", ""));
-        let long = "a ".repeat(MANY);
+        let long = "a ".repeat(2000);
         let (a, _) = marked(&format!("{long}x"), &format!("{long}y"));
         assert!(a.ends_with(" <b>x</b>"), "{a}");
     }

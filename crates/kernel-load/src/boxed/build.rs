@@ -227,7 +227,7 @@ impl Job<'_> {
         // That objects do not compile is the extras' fault, or will be seen again.
         let mut compiles = |extras, objects: &[&str]| match self.compile(extras, objects, done, progress) {
             Ok(()) => Ok(true),
-            Err(Failure::Ended { no_space: false, .. }) => Ok(false),
+            Err(Failure::Ended { no_space: false, killed: false, .. }) => Ok(false),
             Err(failure) => Err(self.failed("compile", failure)),
         };
         let mut extras = self.configure(Extras::ALL)?;
@@ -294,6 +294,7 @@ impl Job<'_> {
         match failure {
             Failure::Io(error) => BuildError::io("run make for", self.tree, error),
             Failure::Ended { no_space: true, .. } => BuildError::NoSpace { path: self.output.to_owned() },
+            Failure::Ended { killed: true, .. } => BuildError::Killed { jobs: self.options.jobs },
             Failure::Ended { tail, .. } => BuildError::Make { what, path: self.tree.to_owned(), tail },
         }
     }

@@ -87,6 +87,15 @@ pub enum BuildError {
         /// The last lines that were printed.
         tail: String,
     },
+    /// A compiler was killed.
+    #[error(
+        "a compiler was killed, most likely because the system ran out of memory; build with fewer than {jobs} jobs, or \
+         where more memory is"
+    )]
+    Killed {
+        /// How many compilers ran.
+        jobs: usize,
+    },
     /// There is too little room.
     #[error(
         "there is too little room at `{}`: a build takes about {} MB, an unpacked tree {} MB more; make room, or name \

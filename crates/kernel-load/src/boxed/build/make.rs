@@ -48,6 +48,8 @@ pub(super) enum Failure {
         tail: String,
         /// There was no more room for a file.
         no_space: bool,
+        /// A compiler was killed.
+        killed: bool,
         /// The linker missed symbols, so compiling was not the problem.
         undefined: bool,
     },
@@ -90,9 +92,10 @@ impl Make<'_> {
         drop(command);
         let mut child = child.map_err(Failure::Io)?;
         let mut tail = VecDeque::new();
-        let (mut no_space, mut undefined) = (false, false);
+        let (mut no_space, mut killed, mut undefined) = (false, false, false);
         let read = each_line(BufReader::new(reader), &mut |text| {
             no_space |= text.contains("No space left on device");
+            killed |= text.contains("Killed signal terminated program");
             undefined |= text.contains("undefined reference");
             line(text);
             if !text.trim().is_empty() {
@@ -111,7 +114,7 @@ impl Make<'_> {
             return Ok(());
         }
         let tail: Vec<String> = tail.into();
-        Err(Failure::Ended { tail: tail.join("\n"), no_space, undefined })
+        Err(Failure::Ended { tail: tail.join("\n"), no_space, killed, undefined })
     }
 }
 
@@ -180,7 +183,7 @@ mod tests {
         let nowhere = Path::new("/nonexistent");
         let make = Make { tree: nowhere, output: nowhere, jobs: 1, variables: Vec::new() };
         match make.run(&["linux"], &mut |_| ()) {
-            Err(Failure::Ended { tail, no_space: false, undefined: false }) => {
+            Err(Failure::Ended { tail, no_space: false, killed: false, undefined: false }) => {
                 assert!(tail.contains("/nonexistent"), "{tail}");
             }
             // Where make is missing.
