@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Builds a User-Mode Linux kernel from a kernel's source tree, into the cache of kernels.
 //!
-//! Guarantees: the tree is only read; the same tree and compiler give the same kernel; a build that ends before its
-//! end, in whatever way, leaves nothing in the cache that could be taken for a kernel; what is in the way is said
-//! before the first object is compiled, as far as it can be known then.
+//! Guarantees: the tree is only read; the same tree and compiler give the same kernel, but for the numbers that name a
+//! build (build ids); a build that ends before its end, in whatever way, leaves nothing in the cache that could be
+//! taken for a kernel; what is in the way is said before the first object is compiled, as far as it can be known then.
 //!
 //! The kernel's sources are the tree's, unchanged. But User-Mode Linux as such is an architecture that has little of
 //! what the verifier asks of one. Where it runs on x86-64 it can have what x86-64 has, so the build declares it:
@@ -29,8 +29,8 @@
 //! - in generated code, a load by a pointer that is neither null, an error, poison nor memory brings the kernel down;
 //!   so does one from a page of an arena that is not there.
 //!
-//! Such a kernel is in its first process some 30 ms after its start, if told `lpj=10000000`: half of that time again
-//! it would measure how fast it can count. Nothing in it uses the result.
+//! Such a kernel is in its first process some 40 ms after its start, if told `lpj=10000000`: as long again it would
+//! measure how fast it can count, which next to nothing in it asks for.
 
 mod config;
 mod error;
