@@ -260,6 +260,9 @@ fn compare(args: &Args, asked: &[Asked], backends: &mut [Box<dyn Backend + Send>
     })
     .map_err(Failure::new)?;
     bar.finish_and_clear();
+    for backend in &*backends {
+        kernel::tell_coverage(&**backend, &args.boxes)?;
+    }
     if let Some(path) = &args.html {
         let title = format!("skep diff: {}", names.join(", "));
         let shown: Vec<Shown<'_>> = kept

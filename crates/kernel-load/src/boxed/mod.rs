@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 
 pub use build::{BuildError, BuildOptions, Built, Lack, Progress, Tool, build};
 pub use campaign::campaign;
-pub use coverage::{Coverage, CoverageError, FileCoverage, evaluate};
+pub use coverage::{Coverage, CoverageError, FileCoverage, FunctionCoverage, evaluate};
 pub use get::{GetError, Got, get};
 pub use guest::take_over_if_asked;
 pub use qemu::{ImageError, VmImage};

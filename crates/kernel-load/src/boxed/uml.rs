@@ -20,8 +20,9 @@ use super::guest::{BELL_ASKED, BELL_DONE, answers_name, questions_name};
 use super::guest::{BOX, BOX_DIR};
 use crate::Observation;
 
-/// Memory of a guest.
-const MEMORY: &str = "mem=512M";
+/// Memory of a guest, of which the host gives what is touched. With half of it, logs of every path of programs at the
+/// verifier's limit run out of it.
+const MEMORY: &str = "mem=1G";
 
 /// What a file says that it is, where it is no kernel of this kind.
 #[derive(Debug, thiserror::Error)]
