@@ -338,11 +338,6 @@ fn strip(from: &Path, to: &Path) -> Result<(), BuildError> {
         .map_err(|error| BuildError::io("write", to, error))
 }
 
-/// The executable file that a command is here.
-pub(super) fn find_command(command: &str) -> Option<PathBuf> {
-    tools::find(command, &env::var_os("PATH").unwrap_or_default())
-}
-
 /// Names of the files in a folder that end so.
 pub(super) fn files(folder: &Path, extension: &str) -> Result<Vec<String>, BuildError> {
     let entries = fs::read_dir(folder).map_err(|error| BuildError::io("read", folder, error))?;

@@ -16,7 +16,8 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use super::build::{NOTES, files, find_command};
+use super::build::{NOTES, files};
+use super::qemu::find;
 
 /// What was reached of `kernel/bpf`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,7 +121,7 @@ pub fn evaluate(kernel_dir: &Path, gcda: &[(String, Vec<u8>)]) -> Result<Coverag
     if names.is_empty() {
         return Err(CoverageError::NoNotes(kernel_dir.to_owned()));
     }
-    let gcov = find_command("gcov").ok_or(CoverageError::NoGcov)?;
+    let gcov = find("gcov").ok_or(CoverageError::NoGcov)?;
     let sums = sum(gcda)?;
     let folder =
         tempfile::tempdir().map_err(|error| io_error("make a folder in", &std::env::temp_dir(), error))?;
