@@ -123,7 +123,8 @@ fn cases(args: &Args, path: &std::path::Path) -> Result<Verdict> {
     Ok(all)
 }
 
-fn text(name: &str, verdict: &KernelVerdict) -> String {
+/// A verdict for people: the log, and the outcome.
+pub fn text(name: &str, verdict: &KernelVerdict) -> String {
     let mut text = verdict.log.trim_end().to_owned();
     if !text.is_empty() {
         text.push('\n');
@@ -135,7 +136,8 @@ fn text(name: &str, verdict: &KernelVerdict) -> String {
     }
 }
 
-fn json(id: &str, verdict: &KernelVerdict, warnings: &[String]) -> serde_json::Value {
+/// A verdict for programs.
+pub fn json(id: &str, verdict: &KernelVerdict, warnings: &[String]) -> serde_json::Value {
     let mut json = json!({
         "id": id,
         "release": verdict.release,

@@ -16,6 +16,7 @@ mod load;
 mod record;
 mod report;
 mod run;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -40,6 +41,7 @@ struct Cli {
 enum Command {
     Asm(asm::Args),
     Disasm(disasm::Args),
+    Verify(verify::Args),
     Run(run::Args),
     Load(load::Args),
     Diff(diff::Args),
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
     let (json, result) = match &cli.command {
         Command::Asm(args) => (args.json, asm::main(args)),
         Command::Disasm(args) => (args.json, disasm::main(args)),
+        Command::Verify(args) => (args.json, verify::main(args)),
         Command::Run(args) => (args.json, run::main(args)),
         Command::Load(args) => (args.json, load::main(args)),
         Command::Diff(args) => (args.json, diff::main(args)),

@@ -7,12 +7,14 @@
 
 pub mod btf;
 mod case;
+mod kernel_text;
 pub mod load;
 mod map;
 mod object;
 mod raw;
 
 pub use case::{Case, CaseError};
+pub use kernel_text::{Spell, imm64, print_kernel_text};
 pub use map::{MapSpec, Pinning, Slot};
 pub use object::{BtfRef, BtfRefKind, Function, Info, Object, Program, Requirement, SourceLine};
 pub use raw::{RawError, insns_from_bytes, insns_from_hex, insns_to_bytes};

@@ -122,7 +122,7 @@ pub(super) fn print(site: &mut Site<'_, '_>, decoded: &Decoded) -> fmt::Result {
 /// A jump; llvm-objdump writes the distance in hexadecimal.
 fn jump(site: &mut Site<'_, '_>, word: &str, distance: i64) -> fmt::Result {
     write!(site, "{word} ")?;
-    if site.target(distance).is_some() {
+    if site.target_name(distance).is_some() {
         return site.print_target("", distance);
     }
     let sign = if distance < 0 { '-' } else { '+' };

@@ -12,7 +12,6 @@
 //!   properties, whatever the style and whatever the bytes.
 
 mod directives;
-mod kernel;
 mod listing;
 mod llvm;
 mod mnemonic;
@@ -21,6 +20,7 @@ mod operator;
 use std::fmt::{self, Write};
 
 use skep_isa::{Imm64, Insn};
+use skep_program::{Spell, imm64, print_kernel_text};
 
 pub use listing::{DisasmOptions, Targets, disassemble, disassemble_object};
 
@@ -112,7 +112,9 @@ pub fn print_insn(
     let Some(&insn) = insns.get(at) else { return Ok(()) };
     let site = &mut Site { out, at, names };
     let print = match style {
-        Style::Kernel => return kernel::print(site, insn, insns.get(at + 1).copied().unwrap_or_default()),
+        Style::Kernel => {
+            return print_kernel_text(site, insn, insns.get(at + 1).copied().unwrap_or_default());
+        }
         Style::Llvm => llvm::print,
         Style::Mnemonic => mnemonic::print,
     };
@@ -141,16 +143,39 @@ impl Write for Site<'_, '_> {
     }
 }
 
+impl Spell for Site<'_, '_> {
+    fn target(&mut self, before: &str, distance: i64) -> fmt::Result {
+        self.print_target(before, distance)
+    }
+
+    fn pseudo(&mut self, kind: Imm64, insn: Insn, high: i32) -> fmt::Result {
+        if self.names.spell_pseudo() {
+            return self.print_pseudo(kind, insn, high);
+        }
+        write!(self.out, "{:#x}", imm64(insn.imm, high))
+    }
+
+    fn kfunc(&mut self, insn: Insn) -> fmt::Result {
+        let name = self.names.kernel_symbol(self.at).unwrap_or("kernel-function");
+        write!(self.out, "{name}#{}", insn.imm)?;
+        if insn.off != 0 && self.names.spell_pseudo() {
+            write!(self.out, ", btf {}", insn.off)
+        } else {
+            Ok(())
+        }
+    }
+}
+
 impl<'n> Site<'_, 'n> {
     /// The name of the slot that is `distance` slots behind the next one.
-    fn target(&self, distance: i64) -> Option<&'n str> {
+    fn target_name(&self, distance: i64) -> Option<&'n str> {
         let slot = i64::try_from(self.at).ok()?.checked_add(1)?.checked_add(distance)?;
         self.names.target(usize::try_from(slot).ok()?)
     }
 
     /// A jump target: its name, or the distance after `before`.
     fn print_target(&mut self, before: &str, distance: i64) -> fmt::Result {
-        match self.target(distance) {
+        match self.target_name(distance) {
             Some(name) => self.out.write_str(name),
             None => write!(self.out, "{before}{distance:+}"),
         }
@@ -197,9 +222,4 @@ impl<'n> Site<'_, 'n> {
             None => write!(self.out, "map[idx:{index}]"),
         }
     }
-}
-
-/// The two halves of a 64-bit immediate.
-fn imm64(low: i32, high: i32) -> u64 {
-    u64::from(high as u32) << 32 | u64::from(low as u32)
 }

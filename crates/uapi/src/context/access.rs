@@ -180,11 +180,17 @@ pub const fn rules_of(prog_type: ProgType) -> Option<&'static [&'static [Rule]]>
 /// rules.
 #[must_use]
 pub fn access(prog_type: ProgType, request: &Request) -> Option<Access> {
+    access_by(rules_of(prog_type)?, request)
+}
+
+/// Whether an access is allowed by the first rule that applies to it, in lists of which the first is asked first.
+#[must_use]
+pub fn access_by(rules: &[&[Rule]], request: &Request) -> Option<Access> {
     let &Request { off, size, .. } = request;
     if !matches!(size, 1 | 2 | 4 | 8) || off % size as i32 != 0 {
         return None;
     }
-    let rule = rules_of(prog_type)?.iter().copied().flatten().find(|rule| rule.applies(request))?;
+    let rule = rules.iter().copied().flatten().find(|rule| rule.applies(request))?;
     if request.sign_extend && rule.yields.is_packet() {
         return None;
     }

@@ -6,13 +6,13 @@ mod access;
 mod layouts;
 mod rules;
 
-pub use access::{Access, Request, Rule, Sizes, Yields, access, allows_packet_loads, rules_of};
+pub use access::{Access, Request, Rule, Sizes, Yields, access, access_by, allows_packet_loads, rules_of};
 pub use layouts::{
     BPF_CGROUP_DEV_CTX, BPF_FLOW_KEYS, BPF_PERF_EVENT_DATA, BPF_RAW_TRACEPOINT_ARGS, BPF_SK_LOOKUP, BPF_SOCK,
     BPF_SOCK_ADDR, BPF_SOCK_OPS, BPF_SOCKOPT, BPF_SYSCTL, PT_REGS, SK_BUFF, SK_MSG_MD, SK_REUSEPORT_MD,
     XDP_MD,
 };
-pub use rules::{SOCK, SOCK_COMMON};
+pub use rules::{SOCK, SOCK_COMMON, TCP_SOCK, XDP_SOCK};
 
 use crate::ProgType;
 

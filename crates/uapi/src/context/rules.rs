@@ -259,6 +259,13 @@ pub const SOCK: &[Rule] = &[
 /// What `bpf_sock_common_is_valid_access` takes away from [`SOCK`].
 pub const SOCK_COMMON: &[Rule] = &[till(&BPF_SOCK, "type", "priority")];
 
+/// `bpf_tcp_sock_is_valid_access`: `struct bpf_tcp_sock`, whose two 8-byte counters are the only ones.
+pub const TCP_SOCK: &[Rule] =
+    &[bytes(80, 81).read(Exact(8)), bytes(88, 89).read(Exact(8)), bytes(0, 112).read(Exact(4))];
+
+/// `bpf_xdp_sock_is_valid_access`: `struct bpf_xdp_sock`.
+pub const XDP_SOCK: &[Rule] = &[bytes(0, 4).read(Exact(4))];
+
 const ADDR4: &[AttachType] = &[
     AttachType::CGROUP_INET4_BIND,
     AttachType::CGROUP_INET4_CONNECT,

@@ -11,8 +11,14 @@ pub const PTR_MAYBE_NULL: TypeFlags = 1 << 0;
 pub const MEM_RDONLY: TypeFlags = 1 << 1;
 /// `MEM_RINGBUF`: memory of a ring buffer reservation.
 pub const MEM_RINGBUF: TypeFlags = 1 << 2;
+/// `MEM_USER`: memory of user space.
+pub const MEM_USER: TypeFlags = 1 << 3;
+/// `MEM_PERCPU`: per-cpu memory, to be turned into a pointer by `bpf_per_cpu_ptr` or `bpf_this_cpu_ptr`.
+pub const MEM_PERCPU: TypeFlags = 1 << 4;
 /// `OBJ_RELEASE`: the helper gives the object back; it is gone afterwards.
 pub const OBJ_RELEASE: TypeFlags = 1 << 5;
+/// `PTR_UNTRUSTED`: may be read through, not passed on.
+pub const PTR_UNTRUSTED: TypeFlags = 1 << 6;
 /// `MEM_UNINIT`: the memory need not be initialized.
 pub const MEM_UNINIT: TypeFlags = 1 << 7;
 /// `DYNPTR_TYPE_LOCAL`: a dynptr on memory of the program.
@@ -21,12 +27,24 @@ pub const DYNPTR_TYPE_LOCAL: TypeFlags = 1 << 8;
 pub const DYNPTR_TYPE_RINGBUF: TypeFlags = 1 << 9;
 /// `MEM_FIXED_SIZE`: the size of the memory is in the prototype.
 pub const MEM_FIXED_SIZE: TypeFlags = 1 << 10;
+/// `MEM_ALLOC`: an object of a type of the program, allocated by `bpf_obj_new`.
+pub const MEM_ALLOC: TypeFlags = 1 << 11;
 /// `PTR_TRUSTED`: the kernel vouches for the pointer.
 pub const PTR_TRUSTED: TypeFlags = 1 << 12;
+/// `MEM_RCU`: valid in a section of `bpf_rcu_read_lock`.
+pub const MEM_RCU: TypeFlags = 1 << 13;
+/// `NON_OWN_REF`: a reference that does not own its object.
+pub const NON_OWN_REF: TypeFlags = 1 << 14;
+/// `DYNPTR_TYPE_SKB`: a dynptr on a `sk_buff`.
+pub const DYNPTR_TYPE_SKB: TypeFlags = 1 << 15;
+/// `DYNPTR_TYPE_XDP`: a dynptr on an `xdp_buff`.
+pub const DYNPTR_TYPE_XDP: TypeFlags = 1 << 16;
 /// `MEM_ALIGNED`: the memory must be aligned to its size.
 pub const MEM_ALIGNED: TypeFlags = 1 << 17;
 /// `MEM_WRITE`: the helper writes the memory.
 pub const MEM_WRITE: TypeFlags = 1 << 18;
+/// `DYNPTR_TYPE_SKB_META`: a dynptr on the metadata of a `sk_buff`.
+pub const DYNPTR_TYPE_SKB_META: TypeFlags = 1 << 19;
 
 /// Base of `enum bpf_arg_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

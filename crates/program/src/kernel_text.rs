@@ -6,15 +6,13 @@
 //! consumer of the instruction set that does not start from the table. The two agree on every legal
 //! instruction: tests compare them through the assembler, and with the logs of real kernels.
 //!
-//! It departs where a source is wanted ([`super::Names::spell_pseudo`]): operands of `ld_imm64` are spelled
-//! out, and kernel functions of a module keep the index of its BTF.
+//! What an instruction refers to is spelled by the receiver ([`Spell`]): the verifier's log has numbers, a source
+//! has names.
 
 use std::fmt::{self, Write};
 
 use skep_isa::{Imm64, Insn, class, opcode};
 use skep_uapi::HelperId;
-
-use super::{Site, imm64};
 
 /// `BPF_OP` of a jump or ALU opcode.
 const OP: u8 = 0xf0;
@@ -32,18 +30,56 @@ const CMPXCHG: i32 = 0xf1;
 /// What C's printf writes for a missing string of the kernel's tables.
 const NULL: &str = "(null)";
 
-pub(super) fn print(site: &mut Site<'_, '_>, insn: Insn, next: Insn) -> fmt::Result {
-    match insn.class() {
-        class::ALU | class::ALU64 => alu(site, insn),
-        class::STX => stx(site, insn),
-        class::ST => st(site, insn),
-        class::LDX => ldx(site, insn),
-        class::LD => ld(site, insn, next),
-        _ => jump(site, insn),
+/// Who an instruction is printed to, and how it spells what instructions refer to. As it stands, it prints the
+/// numbers that the kernel's log prints.
+pub trait Spell: Write {
+    /// The target of a jump or local call, so many slots behind the next one; `before` comes before a distance.
+    ///
+    /// # Errors
+    /// What writing returns.
+    fn target(&mut self, before: &str, distance: i64) -> fmt::Result {
+        write!(self, "{before}{distance:+}")
+    }
+
+    /// The operand of a `ld_imm64` that names something; `high` is the second slot's immediate.
+    ///
+    /// # Errors
+    /// What writing returns.
+    fn pseudo(&mut self, _kind: Imm64, insn: Insn, high: i32) -> fmt::Result {
+        write!(self, "{:#x}", imm64(insn.imm, high))
+    }
+
+    /// The kernel function of a call.
+    ///
+    /// # Errors
+    /// What writing returns.
+    fn kfunc(&mut self, insn: Insn) -> fmt::Result {
+        write!(self, "kernel-function#{}", insn.imm)
     }
 }
 
-fn alu(site: &mut Site<'_, '_>, insn: Insn) -> fmt::Result {
+/// The two halves of a 64-bit immediate.
+#[must_use]
+pub fn imm64(low: i32, high: i32) -> u64 {
+    u64::from(high as u32) << 32 | u64::from(low as u32)
+}
+
+/// Prints an instruction, without line break; `next` is the slot after it.
+///
+/// # Errors
+/// What writing returns.
+pub fn print_kernel_text(out: &mut dyn Spell, insn: Insn, next: Insn) -> fmt::Result {
+    match insn.class() {
+        class::ALU | class::ALU64 => alu(out, insn),
+        class::STX => stx(out, insn),
+        class::ST => st(out, insn),
+        class::LDX => ldx(out, insn),
+        class::LD => ld(out, insn, next),
+        _ => jump(out, insn),
+    }
+}
+
+fn alu(out: &mut dyn Spell, insn: Insn) -> fmt::Result {
     let Insn { code, dst, src, off, imm } = insn;
     let wide = insn.class() == class::ALU64;
     let reg = if wide { 'r' } else { 'w' };
@@ -54,23 +90,23 @@ fn alu(site: &mut Site<'_, '_>, insn: Insn) -> fmt::Result {
             (false, true) => "be",
             (false, false) => "le",
         };
-        return write!(site, "({code:02x}) r{dst} = {name}{imm} r{dst}");
+        return write!(out, "({code:02x}) r{dst} = {name}{imm} r{dst}");
     }
     if op == opcode::NEG {
-        return write!(site, "({code:02x}) {reg}{dst} = -{reg}{dst}");
+        return write!(out, "({code:02x}) {reg}{dst} = -{reg}{dst}");
     }
     if code == class::ALU64 | opcode::MOV | opcode::X {
         if off == 1 {
             let (to, from) = (imm as u32 >> 16, imm as u16);
-            return write!(site, "({code:02x}) r{dst} = addr_space_cast(r{src}, {to}, {from})");
+            return write!(out, "({code:02x}) r{dst} = addr_space_cast(r{src}, {to}, {from})");
         }
         if off == ADDR_PERCPU {
-            return write!(site, "({code:02x}) r{dst} = &(void __percpu *)(r{src})");
+            return write!(out, "({code:02x}) r{dst} = &(void __percpu *)(r{src})");
         }
     }
     let operator = alu_operator(op, off == 1);
     if code & opcode::X == 0 {
-        return write!(site, "({code:02x}) {reg}{dst} {operator} {imm}");
+        return write!(out, "({code:02x}) {reg}{dst} {operator} {imm}");
     }
     let cast = match (op, off) {
         (opcode::MOV, 8) => "(s8)",
@@ -78,7 +114,7 @@ fn alu(site: &mut Site<'_, '_>, insn: Insn) -> fmt::Result {
         (opcode::MOV, 32) => "(s32)",
         _ => "",
     };
-    write!(site, "({code:02x}) {reg}{dst} {operator} {cast}{reg}{src}")
+    write!(out, "({code:02x}) {reg}{dst} {operator} {cast}{reg}{src}")
 }
 
 fn alu_operator(op: u8, signed: bool) -> &'static str {
@@ -121,35 +157,32 @@ fn signed(code: u8) -> &'static str {
     }
 }
 
-fn stx(site: &mut Site<'_, '_>, insn: Insn) -> fmt::Result {
+fn stx(out: &mut dyn Spell, insn: Insn) -> fmt::Result {
     let Insn { code, dst, src, off, imm } = insn;
     let size = unsigned(code);
     if code & MODE == opcode::MEM {
-        return write!(site, "({code:02x}) *({size} *)(r{dst} {off:+}) = r{src}");
+        return write!(out, "({code:02x}) *({size} *)(r{dst} {off:+}) = r{src}");
     }
     if code & MODE != opcode::ATOMIC {
-        return write!(site, "BUG_{code:02x}");
+        return write!(out, "BUG_{code:02x}");
     }
     let wide = code & 0x18 == 0x18;
     let bits = if wide { "64" } else { "" };
     if let Some((operator, name)) = atomic_operator(imm & !FETCH) {
         return if imm & FETCH == 0 {
-            write!(site, "({code:02x}) lock *({size} *)(r{dst} {off:+}) {operator} r{src}")
+            write!(out, "({code:02x}) lock *({size} *)(r{dst} {off:+}) {operator} r{src}")
         } else {
-            write!(
-                site,
-                "({code:02x}) r{src} = atomic{bits}_fetch_{name}(({size} *)(r{dst} {off:+}), r{src})"
-            )
+            write!(out, "({code:02x}) r{src} = atomic{bits}_fetch_{name}(({size} *)(r{dst} {off:+}), r{src})")
         };
     }
     match imm {
         CMPXCHG => {
-            write!(site, "({code:02x}) r0 = atomic{bits}_cmpxchg(({size} *)(r{dst} {off:+}), r0, r{src})")
+            write!(out, "({code:02x}) r0 = atomic{bits}_cmpxchg(({size} *)(r{dst} {off:+}), r0, r{src})")
         }
-        XCHG => write!(site, "({code:02x}) r{src} = atomic{bits}_xchg(({size} *)(r{dst} {off:+}), r{src})"),
-        LOAD_ACQ => write!(site, "({code:02x}) r{dst} = load_acquire(({size} *)(r{src} {off:+}))"),
-        STORE_REL => write!(site, "({code:02x}) store_release(({size} *)(r{dst} {off:+}), r{src})"),
-        _ => write!(site, "BUG_{code:02x}"),
+        XCHG => write!(out, "({code:02x}) r{src} = atomic{bits}_xchg(({size} *)(r{dst} {off:+}), r{src})"),
+        LOAD_ACQ => write!(out, "({code:02x}) r{dst} = load_acquire(({size} *)(r{src} {off:+}))"),
+        STORE_REL => write!(out, "({code:02x}) store_release(({size} *)(r{dst} {off:+}), r{src})"),
+        _ => write!(out, "BUG_{code:02x}"),
     }
 }
 
@@ -163,40 +196,40 @@ fn atomic_operator(imm: i32) -> Option<(&'static str, &'static str)> {
     }
 }
 
-fn st(site: &mut Site<'_, '_>, insn: Insn) -> fmt::Result {
+fn st(out: &mut dyn Spell, insn: Insn) -> fmt::Result {
     let Insn { code, dst, off, imm, .. } = insn;
     match code & MODE {
-        opcode::MEM => write!(site, "({code:02x}) *({} *)(r{dst} {off:+}) = {imm}", unsigned(code)),
+        opcode::MEM => write!(out, "({code:02x}) *({} *)(r{dst} {off:+}) = {imm}", unsigned(code)),
         // BPF_NOSPEC, a barrier that only the kernel itself inserts.
-        opcode::ATOMIC => write!(site, "({code:02x}) nospec"),
-        _ => write!(site, "BUG_st_{code:02x}"),
+        opcode::ATOMIC => write!(out, "({code:02x}) nospec"),
+        _ => write!(out, "BUG_st_{code:02x}"),
     }
 }
 
-fn ldx(site: &mut Site<'_, '_>, insn: Insn) -> fmt::Result {
+fn ldx(out: &mut dyn Spell, insn: Insn) -> fmt::Result {
     let Insn { code, dst, src, off, .. } = insn;
     let size = match code & MODE {
         opcode::MEM => unsigned(code),
         opcode::MEMSX => signed(code),
-        _ => return write!(site, "BUG_ldx_{code:02x}"),
+        _ => return write!(out, "BUG_ldx_{code:02x}"),
     };
-    write!(site, "({code:02x}) r{dst} = *({size} *)(r{src} {off:+})")
+    write!(out, "({code:02x}) r{dst} = *({size} *)(r{src} {off:+})")
 }
 
-fn ld(site: &mut Site<'_, '_>, insn: Insn, next: Insn) -> fmt::Result {
+fn ld(out: &mut dyn Spell, insn: Insn, next: Insn) -> fmt::Result {
     let Insn { code, dst, src, imm, .. } = insn;
     let size = unsigned(code);
     match code & MODE {
-        opcode::ABS => write!(site, "({code:02x}) r0 = *({size} *)skb[{imm}]"),
-        opcode::IND => write!(site, "({code:02x}) r0 = *({size} *)skb[r{src} + {imm}]"),
+        opcode::ABS => write!(out, "({code:02x}) r0 = *({size} *)skb[{imm}]"),
+        opcode::IND => write!(out, "({code:02x}) r0 = *({size} *)skb[r{src} + {imm}]"),
         opcode::IMM if insn.is_ld_imm64() => {
-            write!(site, "({code:02x}) r{dst} = ")?;
+            write!(out, "({code:02x}) r{dst} = ")?;
             match pseudo(src) {
-                Some(kind) if site.names.spell_pseudo() => site.print_pseudo(kind, insn, next.imm),
-                _ => write!(site, "{:#x}", imm64(imm, next.imm)),
+                Some(kind) => out.pseudo(kind, insn, next.imm),
+                _ => write!(out, "{:#x}", imm64(imm, next.imm)),
             }
         }
-        _ => write!(site, "BUG_ld_{code:02x}"),
+        _ => write!(out, "BUG_ld_{code:02x}"),
     }
 }
 
@@ -208,36 +241,36 @@ fn pseudo(src: u8) -> Option<Imm64> {
     })
 }
 
-fn jump(site: &mut Site<'_, '_>, insn: Insn) -> fmt::Result {
+fn jump(out: &mut dyn Spell, insn: Insn) -> fmt::Result {
     let Insn { code, dst, src, off, imm } = insn;
     let narrow = insn.class() == class::JMP32;
     match code {
-        _ if code & OP == opcode::CALL & OP => return call(site, insn),
+        _ if code & OP == opcode::CALL & OP => return call(out, insn),
         opcode::JA => {
-            write!(site, "({code:02x}) goto ")?;
-            return site.print_target("pc", off.into());
+            write!(out, "({code:02x}) goto ")?;
+            return out.target("pc", off.into());
         }
         opcode::JCOND if src == 0 => {
-            write!(site, "({code:02x}) may_goto ")?;
-            return site.print_target("pc", off.into());
+            write!(out, "({code:02x}) may_goto ")?;
+            return out.target("pc", off.into());
         }
         opcode::JA32 => {
-            write!(site, "({code:02x}) gotol ")?;
-            return site.print_target("pc", imm.into());
+            write!(out, "({code:02x}) gotol ")?;
+            return out.target("pc", imm.into());
         }
-        opcode::EXIT => return write!(site, "({code:02x}) exit"),
+        opcode::EXIT => return write!(out, "({code:02x}) exit"),
         _ => {}
     }
     let reg = if narrow { 'w' } else { 'r' };
     let operator = jump_operator(code & OP);
-    write!(site, "({code:02x}) if {reg}{dst} {operator} ")?;
+    write!(out, "({code:02x}) if {reg}{dst} {operator} ")?;
     if code & opcode::X == 0 {
-        write!(site, "{imm:#x}")?;
+        write!(out, "{imm:#x}")?;
     } else {
-        write!(site, "{reg}{src}")?;
+        write!(out, "{reg}{src}")?;
     }
-    site.write_str(" goto ")?;
-    site.print_target("pc", off.into())
+    out.write_str(" goto ")?;
+    out.target("pc", off.into())
 }
 
 fn jump_operator(op: u8) -> &'static str {
@@ -260,18 +293,14 @@ fn jump_operator(op: u8) -> &'static str {
 }
 
 /// `__func_get_name` and what surrounds it.
-fn call(site: &mut Site<'_, '_>, insn: Insn) -> fmt::Result {
-    let Insn { code, src, off, imm, .. } = insn;
-    write!(site, "({code:02x}) call ")?;
+fn call(out: &mut dyn Spell, insn: Insn) -> fmt::Result {
+    let Insn { code, src, imm, .. } = insn;
+    write!(out, "({code:02x}) call ")?;
     let helper = u32::try_from(imm).ok().and_then(|id| HelperId(id).name());
     match (src, helper) {
-        (0, Some(name)) => write!(site, "bpf_{name}#{imm}"),
-        (1, _) => site.print_target("pc", imm.into()),
-        (2, _) => {
-            let name = site.names.kernel_symbol(site.at).unwrap_or("kernel-function");
-            write!(site, "{name}#{imm}")?;
-            if off != 0 && site.names.spell_pseudo() { write!(site, ", btf {off}") } else { Ok(()) }
-        }
-        _ => write!(site, "unknown#{imm}"),
+        (0, Some(name)) => write!(out, "bpf_{name}#{imm}"),
+        (1, _) => out.target("pc", imm.into()),
+        (2, _) => out.kfunc(insn),
+        _ => write!(out, "unknown#{imm}"),
     }
 }
