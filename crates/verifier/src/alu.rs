@@ -4,11 +4,12 @@
 use skep_isa::{Insn, class, opcode};
 
 use crate::env::Env;
-use crate::reg::{BPF_ADD_CONST, DEF_NOT_SUBREG, Reg};
+use crate::reg::{BPF_ADD_CONST, BPF_ADD_CONST32, BPF_ADD_CONST64, DEF_NOT_SUBREG, Reg};
 use crate::reg_arg::RegArg;
 use crate::reg_type::{PTR_TO_ARENA, SCALAR_VALUE};
 use crate::sanitize;
-use crate::stop::{EACCES, EINVAL, Res, verbose};
+use crate::scalar::Scalar;
+use crate::stop::{EACCES, EINVAL, ENOMEM, Res, verbose};
 
 /// `BPF_OP` of an ALU opcode, and its values.
 pub(crate) mod op {
@@ -71,7 +72,7 @@ pub(crate) fn coerce_reg_to_size_sx(reg: &mut Reg, size: i32) {
 /// `is_safe_to_compute_dst_reg_range`: whether the result's range is worked out at all.
 fn has_range(insn: &Insn, src: &Reg) -> bool {
     match insn.code & op::MASK {
-        op::ADD | op::SUB | op::NEG | op::AND | op::XOR | op::OR | op::MUL => true,
+        op::ADD | op::SUB | op::NEG | op::END | op::AND | op::XOR | op::OR | op::MUL => true,
         op::LSH | op::RSH | op::ARSH => {
             let val = &src.val;
             let (known, bits) = if insn.class() == class::ALU64 {
@@ -145,7 +146,7 @@ impl Env<'_> {
             verbose!(self, "R{dst} pointer arithmetic prohibited\n");
             return Err(EACCES);
         }
-        if neg && self.reg(dst).ty == SCALAR_VALUE {
+        if self.reg(dst).ty == SCALAR_VALUE {
             self.check_reg_arg(dst, RegArg::DstNoMark)?;
             let src = *self.reg(dst);
             self.adjust_scalar_min_max_vals(insn, &src)
@@ -337,27 +338,59 @@ impl Env<'_> {
             src_reg = known;
         }
         self.adjust_scalar_min_max_vals(insn, &src_reg)?;
-        self.link_after_add(insn, opcode, &src_reg);
+        self.link_after_add(insn, opcode, &dst_reg, &src_reg);
         Ok(())
     }
 
-    /// A number stays linked to the one that it was copied from over the addition of a constant, once.
-    fn link_after_add(&mut self, insn: &Insn, opcode: u8, src: &Reg) {
-        let adds = self.bpf_capable && opcode == op::ADD && insn.class() == class::ALU64;
-        let added = src.val.const_value(false).filter(|_| src.ty == SCALAR_VALUE);
+    /// A number stays linked to the one that it was copied from over the addition of a constant, once. A 32-bit
+    /// addition keeps the link only if the number had no more bits before it.
+    fn link_after_add(&mut self, insn: &Insn, opcode: u8, before: &Reg, src: &Reg) {
+        let alu32 = insn.class() != class::ALU64;
+        let links = self.bpf_capable && matches!(opcode, op::ADD | op::SUB);
+        let added = src.val.const_value(alu32).filter(|_| src.ty == SCALAR_VALUE && links);
+        let fits =
+            |value: u64| if alu32 { before.val.umax >> 32 == 0 } else { i32::try_from(value as i64).is_ok() };
+        let off = added.filter(|&value| fits(value)).and_then(|value| {
+            let value = value as i32;
+            if opcode == op::SUB { value.checked_neg() } else { Some(value) }
+        });
         let reg = self.reg_mut(insn.dst.into());
-        match added {
-            Some(value) if adds && reg.id != 0 => {
-                if reg.id & BPF_ADD_CONST != 0 || value > i32::MAX as u64 {
-                    reg.off = 0;
-                    reg.id = 0;
-                } else {
-                    reg.id |= BPF_ADD_CONST;
-                    reg.off = value as i32;
-                }
-            }
-            _ => reg.id = 0,
+        if added.is_none() || reg.id == 0 {
+            reg.id = 0;
+            return;
         }
+        match off {
+            Some(off) if reg.id & BPF_ADD_CONST == 0 => {
+                reg.id |= if alu32 { BPF_ADD_CONST32 } else { BPF_ADD_CONST64 };
+                reg.off = off;
+            }
+            _ => {
+                reg.off = 0;
+                reg.id = 0;
+            }
+        }
+    }
+
+    /// `maybe_fork_scalars`: of a number that is 0 or -1, as a comparison leaves it, both are followed: 0 on a path of
+    /// its own, from this instruction on.
+    fn maybe_fork_scalars(&mut self, dst: u32, src: &Scalar) -> Res {
+        let val = self.reg(dst).val;
+        let wide = (val.smin, val.smax) == (-1, 0);
+        let half = (val.s32_min, val.s32_max) == (-1, 0);
+        if !src.var_off.is_const() || !(wide || half) {
+            return Ok(());
+        }
+        let at = self.insn_idx;
+        let Some(branch) = self.push_stack(at, at, false) else { return Err(ENOMEM) };
+        let zero = &mut branch.cur_mut().regs[dst as usize];
+        if wide {
+            zero.mark_known(0);
+            self.reg_mut(dst).mark_known(u64::MAX);
+        } else {
+            zero.val.know_32(0);
+            self.reg_mut(dst).val.know_32(u32::MAX);
+        }
+        Ok(())
     }
 
     /// `adjust_scalar_min_max_vals`: arithmetic on numbers; `dst` is the instruction's.
@@ -375,9 +408,20 @@ impl Env<'_> {
             }
         }
         let src = &src.val;
+        if matches!(opcode, op::AND | op::OR) {
+            self.maybe_fork_scalars(dst, src)?;
+        }
         let reg = self.reg_mut(dst);
         let val = &mut reg.val;
         match opcode {
+            op::END => {
+                // The machine is little-endian.
+                let swap = !alu32 || insn.code & opcode::X != 0;
+                val.swap_bytes(insn.imm as u32 / 8, swap);
+                if swap || insn.imm != 64 {
+                    reg.id = 0;
+                }
+            }
             op::ADD => val.add(src),
             op::SUB => val.sub(src),
             op::NEG => val.neg(),
@@ -394,12 +438,12 @@ impl Env<'_> {
         }
         // Where the kernel marks the register as known, ids go with it.
         let bitwise = matches!(opcode, op::AND | op::OR | op::XOR);
-        if opcode == op::NEG || (bitwise && src.var_off.is_const() && val.var_off.is_const()) {
+        if opcode == op::NEG || (bitwise && src.var_off.is_const() && reg.val.var_off.is_const()) {
             let val = reg.val;
             reg.mark_known(0);
             reg.val = val;
         }
-        if alu32 {
+        if alu32 && opcode != op::END {
             reg.val.zext_32_to_64();
         }
         reg.val.sync();

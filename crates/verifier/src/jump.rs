@@ -8,12 +8,12 @@ use skep_uapi::helper::{MEM_ALLOC, NON_OWN_REF, PTR_MAYBE_NULL, PTR_UNTRUSTED};
 
 use crate::alu::op;
 use crate::backtrack::{INSN_F_DST_REG_STACK, INSN_F_SRC_REG_STACK};
-use crate::env::Env;
+use crate::env::{Env, InsnAux};
 use crate::linked_regs::{LinkedReg, LinkedRegs};
 use crate::log;
 use crate::map::{Map, field};
 use crate::mem::{is_pointer_value, is_trusted_reg};
-use crate::reg::{BPF_ADD_CONST, Reg};
+use crate::reg::{BPF_ADD_CONST, BPF_ADD_CONST32, Reg};
 use crate::reg_arg::RegArg;
 use crate::reg_type::{
     CONST_PTR_TO_MAP, PTR_TO_BTF_ID, PTR_TO_MAP_KEY, PTR_TO_MAP_VALUE, PTR_TO_MEM, PTR_TO_PACKET,
@@ -221,7 +221,7 @@ fn try_match_pkt_pointers(
 }
 
 /// `collect_linked_regs`: all that have the same id; those that there is no room for lose it.
-fn collect_linked_regs(st: &mut VerifierState, id: u32, linked: &mut LinkedRegs) {
+fn collect_linked_regs(aux: &[InsnAux], st: &mut VerifierState, id: u32, linked: &mut LinkedRegs) {
     let id = id & !BPF_ADD_CONST;
     let mut collect = |reg: &mut Reg, frameno: usize, regno_or_spi: usize, is_reg: bool| {
         if reg.ty != SCALAR_VALUE || reg.id & !BPF_ADD_CONST != id {
@@ -232,9 +232,13 @@ fn collect_linked_regs(st: &mut VerifierState, id: u32, linked: &mut LinkedRegs)
             reg.id = 0;
         }
     };
-    for (i, frame) in st.frames.iter_mut().enumerate().rev() {
+    for i in (0..st.frames.len()).rev() {
+        let live = aux[st.frame_insn_idx(i as u32) as usize].live_regs_before;
+        let frame = &mut st.frames[i];
         for (j, reg) in frame.regs[..BPF_REG_FP as usize].iter_mut().enumerate() {
-            collect(reg, i, j, true);
+            if live & 1 << j != 0 {
+                collect(reg, i, j, true);
+            }
         }
         for (j, slot) in frame.stack.iter_mut().enumerate() {
             if slot.is_spilled() {
@@ -258,12 +262,20 @@ fn sync_linked_regs(st: &mut VerifierState, regno: u32, linked: &LinkedRegs) {
         if reg.ty != SCALAR_VALUE || reg.id & !BPF_ADD_CONST != known.id & !BPF_ADD_CONST {
             continue;
         }
+        // A distance in 32 bits is none in 64.
+        if (reg.id ^ known.id) & BPF_ADD_CONST == BPF_ADD_CONST {
+            continue;
+        }
         if (reg.id & BPF_ADD_CONST == 0 && known.id & BPF_ADD_CONST == 0) || reg.off == known.off {
             *reg = Reg { subreg_def: reg.subreg_def, ..known };
         } else {
-            let delta = Scalar::constant(i64::from(reg.off.wrapping_sub(known.off)) as u64);
+            let delta = i64::from(reg.off) - i64::from(known.off);
             *reg = Reg { off: reg.off, id: reg.id, subreg_def: reg.subreg_def, ..known };
-            reg.val.add(&delta);
+            reg.val.add(&Scalar::constant(delta as u64));
+            if (reg.id | known.id) & BPF_ADD_CONST32 != 0 {
+                reg.val.zext_32_to_64();
+            }
+            reg.val.sync();
         }
     }
 }
@@ -300,11 +312,11 @@ impl Env<'_> {
 
         let mut linked = LinkedRegs::default();
         if from_reg && src_reg.ty == SCALAR_VALUE && src_reg.id != 0 {
-            collect_linked_regs(&mut self.cur, src_reg.id, &mut linked);
+            collect_linked_regs(&self.aux, &mut self.cur, src_reg.id, &mut linked);
         }
         let dst_reg = *self.reg(dst);
         if dst_reg.ty == SCALAR_VALUE && dst_reg.id != 0 {
-            collect_linked_regs(&mut self.cur, dst_reg.id, &mut linked);
+            collect_linked_regs(&self.aux, &mut self.cur, dst_reg.id, &mut linked);
         }
         if linked.as_slice().len() > 1 {
             self.push_jmp_history(0, linked.pack())?;

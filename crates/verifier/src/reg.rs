@@ -10,8 +10,12 @@ use crate::scalar::Scalar;
 /// `DEF_NOT_SUBREG`: no 32-bit definition is pending.
 pub(crate) const DEF_NOT_SUBREG: i32 = 0;
 
-/// `BPF_ADD_CONST`: a scalar that is a constant away from the others with its id.
-pub(crate) const BPF_ADD_CONST: u32 = 1 << 31;
+/// `BPF_ADD_CONST64`: a scalar that is a constant away from the others with its id.
+pub(crate) const BPF_ADD_CONST64: u32 = 1 << 31;
+/// `BPF_ADD_CONST32`: the same, with the sum cut to 32 bits.
+pub(crate) const BPF_ADD_CONST32: u32 = 1 << 30;
+/// `BPF_ADD_CONST`: either.
+pub(crate) const BPF_ADD_CONST: u32 = BPF_ADD_CONST64 | BPF_ADD_CONST32;
 
 /// A map of the program, or the template of an inner map: position in the verifier's list, from 1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]

@@ -221,6 +221,44 @@ impl Tnum {
     }
 }
 
+impl Tnum {
+    /// `tnum_bswap16`, `tnum_bswap32`, `tnum_bswap64`: the lowest `size` bytes in reverse order, zero-extended.
+    #[must_use]
+    pub const fn swap_bytes(self, size: u32) -> Tnum {
+        let low = self.cast(size);
+        let shift = 64 - size * 8;
+        Tnum { value: low.value.swap_bytes() >> shift, mask: low.mask.swap_bytes() >> shift }
+    }
+
+    /// `tnum_step`: the least number of these that is greater than `after`, or the greatest of all.
+    #[must_use]
+    pub const fn next_after(self, after: u64) -> u64 {
+        let greatest = self.value | self.mask;
+        if after >= greatest {
+            return greatest;
+        }
+        if after < self.value {
+            return self.value;
+        }
+        // As `after` where bits are unknown.
+        let near = self.value | after & self.mask;
+        if near > after {
+            // Above the highest bit that is known to be 1 and is 0 in `after`, nothing changes.
+            let bits = 64 - (!after & self.value & !self.mask).leading_zeros();
+            let high = u64::MAX.checked_shl(bits);
+            let high = if let Some(high) = high { high } else { 0 };
+            return high & after | !high & self.value;
+        }
+        // Carry over the known bits above the highest that is known to be 0 and is 1 in `after`.
+        let bits = 64 - (after & !self.value & !self.mask).leading_zeros();
+        let high = u64::MAX.checked_shl(bits);
+        let high = if let Some(high) = high { high } else { 0 };
+        let one = if let Some(one) = 1u64.checked_shl(bits) { one } else { 0 };
+        let carried = (high & self.mask & after | high & !self.mask).wrapping_add(one);
+        carried & self.mask | self.value
+    }
+}
+
 /// `tnum_strn`: a known number, decimal where it is small; else `(value; mask)`.
 impl fmt::Display for Tnum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

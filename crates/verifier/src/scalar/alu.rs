@@ -104,7 +104,7 @@ impl Scalar {
     }
 
     /// `__mark_reg32_known`: a known low half.
-    fn know_32(&mut self, value: u32) {
+    pub(crate) fn know_32(&mut self, value: u32) {
         self.var_off = self.var_off.const_subreg(value);
         (self.s32_min, self.s32_max) = (value as i32, value as i32);
         (self.u32_min, self.u32_max) = (value, value);
@@ -131,6 +131,17 @@ impl Scalar {
         half::sub(self, &number);
         wide::sub(self, &number);
         self.var_off = number.var_off.neg();
+    }
+
+    /// `scalar_byte_swap`: the lowest `size` bytes, in reverse order if `swap` says so, zero-extended.
+    pub fn swap_bytes(&mut self, size: u32, swap: bool) {
+        if swap {
+            self.var_off = self.var_off.swap_bytes(size);
+            self.unbound();
+        }
+        if size < 8 {
+            self.coerce_to_size(size);
+        }
     }
 
     /// `BPF_MUL`.
@@ -206,9 +217,11 @@ impl Scalar {
     pub fn lsh(&mut self, src: &Scalar) {
         let (min, max) = (src.umin, src.umax);
         // Shifting by 32 comes before shifting back, to extend the sign.
-        let by_32 = min == 32 && max == 32;
-        self.smax = if by_32 && self.s32_max >= 0 { i64::from(self.s32_max) << 32 } else { i64::MAX };
-        self.smin = if by_32 && self.s32_min >= 0 { i64::from(self.s32_min) << 32 } else { i64::MIN };
+        (self.smin, self.smax) = if min == 32 && max == 32 {
+            (i64::from(self.s32_min) << 32, i64::from(self.s32_max) << 32)
+        } else {
+            (i64::MIN, i64::MAX)
+        };
         if self.umax > 1 << (63 - (max & 63)) {
             (self.umin, self.umax) = (0, u64::MAX);
         } else {

@@ -41,6 +41,23 @@ impl Scalar {
         self.smax = self.smax.min((value | mask & i64::MAX as u64) as i64);
         self.umin = self.umin.max(value);
         self.umax = self.umax.min(value | mask);
+        self.meet_in_one_value();
+    }
+
+    /// Where bits and unsigned range have a single number in common, that is it.
+    fn meet_in_one_value(&mut self) {
+        let bits = self.var_off;
+        let greatest = bits.value | bits.mask;
+        let next = bits.next_after(self.umin);
+        if self.umin & !bits.mask == bits.value {
+            if next > self.umax {
+                *self = Scalar::constant(self.umin);
+            }
+        } else if next == greatest {
+            *self = Scalar::constant(greatest);
+        } else if next <= self.umax && bits.next_after(next) > self.umax {
+            *self = Scalar::constant(next);
+        }
     }
 
     /// `__update_reg_bounds`.
