@@ -303,8 +303,7 @@ impl Env<'_> {
             return self.unsupported("arenas");
         }
         let dst_is_ptr = dst_reg.ty != SCALAR_VALUE;
-        let src_reg;
-        if insn.code & opcode::X != 0 {
+        let src_reg = if insn.code & opcode::X != 0 {
             let given = *self.reg(src);
             if given.ty != SCALAR_VALUE {
                 if dst_is_ptr {
@@ -328,15 +327,15 @@ impl Env<'_> {
             if dst_reg.precise {
                 self.mark_chain_precision(src)?;
             }
-            src_reg = *self.reg(src);
+            *self.reg(src)
         } else {
             let mut known = Reg { ty: SCALAR_VALUE, ..Reg::ZEROED };
             known.mark_known(i64::from(insn.imm) as u64);
             if dst_is_ptr {
                 return self.adjust_ptr_min_max_vals(insn, dst_reg, known, true);
             }
-            src_reg = known;
-        }
+            known
+        };
         self.adjust_scalar_min_max_vals(insn, &src_reg)?;
         self.link_after_add(insn, opcode, &dst_reg, &src_reg);
         Ok(())
@@ -402,10 +401,10 @@ impl Env<'_> {
             self.mark_reg_unknown(dst);
             return Ok(());
         }
-        if sanitize::needed(opcode) {
-            if let Err(reason) = self.sanitize_val_alu(insn) {
-                return Err(self.sanitize_err(insn, reason, true));
-            }
+        if sanitize::needed(opcode)
+            && let Err(reason) = self.sanitize_val_alu(insn)
+        {
+            return Err(self.sanitize_err(insn, reason, true));
         }
         let src = &src.val;
         if matches!(opcode, op::AND | op::OR) {

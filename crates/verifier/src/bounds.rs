@@ -61,15 +61,4 @@ impl Env<'_> {
         sane.unbound();
         Ok(Some(sane))
     }
-
-    /// `__mark_reg_s32_range`: what a helper gives lies between two 32-bit numbers.
-    pub(crate) fn mark_reg_s32_range(&mut self, regno: u32, min: i32, max: i32) -> Res {
-        let val = &mut self.reg_mut(regno).val;
-        val.s32_min = val.s32_min.max(min);
-        val.s32_max = val.s32_max.min(max);
-        val.smin = val.smin.max(min.into());
-        val.smax = val.smax.min(max.into());
-        val.sync();
-        self.reg_bounds_sanity_check(self.cur.frames.len() - 1, regno, "s32_range")
-    }
 }

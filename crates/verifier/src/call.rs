@@ -96,7 +96,6 @@ impl Env<'_> {
                     self.check_func_arg_reg_off(&reg, regno, None)?;
                     self.process_dynptr_func(regno, u32::MAX, MEM_RDONLY)?;
                 }
-                SubprogArg::BtfId { .. } => return self.unsupported("kernel BTF"),
             }
         }
         Ok(())

@@ -85,7 +85,6 @@ impl<'p> Env<'p> {
             states: Vec::new(),
             free_ids: Vec::new(),
             explored: vec![Vec::new(); len],
-            free_list: Vec::new(),
             maps: Vec::new(),
             used_maps: Vec::new(),
             btf: program.btf.as_deref().and_then(crate::btf::ProgBtf::new),

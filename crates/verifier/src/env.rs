@@ -55,8 +55,6 @@ pub(crate) struct InsnAux {
     pub zext_dst: bool,
     /// `storage_get_func_atomic`.
     pub storage_get_func_atomic: bool,
-    /// `is_iter_next`.
-    pub is_iter_next: bool,
     /// Part of the spills and fills around a `bpf_fastcall`.
     pub fastcall_pattern: bool,
     /// Pairs of spill and fill around this call.
@@ -94,7 +92,6 @@ impl Default for InsnAux {
             nospec_result: false,
             zext_dst: false,
             storage_get_func_atomic: false,
-            is_iter_next: false,
             fastcall_pattern: false,
             fastcall_spills_num: 0,
             jmp_point: false,
@@ -129,8 +126,6 @@ pub(crate) enum SubprogArg {
     Arena,
     /// `ARG_PTR_TO_DYNPTR | MEM_RDONLY`.
     Dynptr,
-    /// `ARG_PTR_TO_BTF_ID` of a type of the kernel.
-    BtfId { btf_id: u32, may_be_null: bool, trusted: bool },
 }
 
 /// A function of the program (`struct bpf_subprog_info`).
@@ -144,8 +139,6 @@ pub(crate) struct SubprogInfo {
     pub postorder_start: u32,
     /// Greatest use of stack, in bytes.
     pub stack_depth: u16,
-    /// Bytes that helpers inlined by the kernel need besides.
-    pub stack_extra: u16,
     /// Where the stack of `bpf_fastcall` spills starts (negative).
     pub fastcall_stack_off: i16,
     pub has_tail_call: bool,
@@ -153,7 +146,6 @@ pub(crate) struct SubprogInfo {
     pub has_ld_abs: bool,
     pub is_cb: bool,
     pub is_async_cb: bool,
-    pub is_exception_cb: bool,
     pub keep_fastcall_stack: bool,
     pub changes_pkt_data: bool,
     pub might_sleep: bool,
@@ -214,8 +206,6 @@ pub(crate) struct Env<'p> {
     pub free_ids: Vec<StateId>,
     /// Kept states by `(insn_idx ^ callsite) % len`, the newest last.
     pub explored: Vec<Vec<StateId>>,
-    /// `free_list`: taken out of `explored`, but still somebody's parent.
-    pub free_list: Vec<StateId>,
     /// Maps that instructions name, in order of first use, then templates of inner maps.
     pub maps: Vec<Map<'p>>,
     /// `used_maps`.
@@ -304,10 +294,6 @@ impl Env<'_> {
         &self.cur.frames[reg.frameno as usize]
     }
 
-    pub(crate) fn func_mut(&mut self, reg: &Reg) -> &mut FuncState {
-        &mut self.cur.frames[reg.frameno as usize]
-    }
-
     /// The current instruction's notes (`cur_aux`).
     pub(crate) fn cur_aux(&mut self) -> &mut InsnAux {
         &mut self.aux[self.insn_idx as usize]
@@ -334,12 +320,6 @@ impl Env<'_> {
     pub(crate) fn new_id(&mut self) -> u32 {
         self.id_gen += 1;
         self.id_gen
-    }
-
-    /// Any number, precise where the program was loaded without `CAP_BPF` (`__mark_reg_unknown`).
-    pub(crate) fn unknown(&self, reg: &mut Reg) {
-        reg.mark_unknown_imprecise();
-        reg.precise = !self.bpf_capable;
     }
 
     /// `mark_reg_unknown`.

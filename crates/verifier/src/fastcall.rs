@@ -116,7 +116,7 @@ impl Env<'_> {
 
     /// Something else than the spills and fills uses their slots: then they stay, in the whole function.
     pub(crate) fn check_fastcall_stack_contract(&mut self, frame: usize, insn_idx: u32, off: i32) {
-        let Some(subprog) = self.cur.frames.get(frame as usize).map(|f| f.subprogno as usize) else { return };
+        let Some(subprog) = self.cur.frames.get(frame).map(|f| f.subprogno as usize) else { return };
         let Some(info) = self.subprogs.get_mut(subprog) else { return };
         if i32::from(info.fastcall_stack_off) <= off || self.aux[insn_idx as usize].fastcall_pattern {
             return;

@@ -115,11 +115,6 @@ impl Env<'_> {
         self.cur.in_sleepable
     }
 
-    /// `in_rcu_cs`.
-    pub(crate) fn in_rcu_cs(&self) -> bool {
-        self.cur.active_rcu_lock || self.cur.active_locks != 0 || !self.in_sleepable()
-    }
-
     /// `__check_mem_access`: `[off, off + size)` is in memory of `mem_size` bytes.
     pub(crate) fn check_access(
         &mut self,

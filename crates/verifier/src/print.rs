@@ -204,11 +204,11 @@ fn write_reg(log: &mut Log, maps: &[Map<'_>], state: &FuncState, reg: &Reg) {
         }
     }
     log.write(format_args!("("));
-    let mut sep = "";
+    let sep = &mut "";
     macro_rules! append {
         ($($arg:tt)*) => {{
             log.write(format_args!("{sep}{}", format_args!($($arg)*)));
-            sep = ",";
+            *sep = ",";
         }};
     }
     if reg.id != 0 {
@@ -223,13 +223,13 @@ fn write_reg(log: &mut Log, maps: &[Map<'_>], state: &FuncState, reg: &Reg) {
     if ty.base() == PTR_TO_BTF_ID && ty.has(MEM_ALLOC) && ty.has(NON_OWN_REF) {
         append!("non_own_ref");
     }
-    if matches!(ty.base(), CONST_PTR_TO_MAP | PTR_TO_MAP_KEY | PTR_TO_MAP_VALUE) {
-        if let Some(map) = reg.map().map(|map| &maps[map.index()]) {
-            if !map.name.is_empty() {
-                append!("map={}", map.name);
-            }
-            append!("ks={},vs={}", map.key_size as i32, map.value_size as i32);
+    if matches!(ty.base(), CONST_PTR_TO_MAP | PTR_TO_MAP_KEY | PTR_TO_MAP_VALUE)
+        && let Some(map) = reg.map().map(|map| &maps[map.index()])
+    {
+        if !map.name.is_empty() {
+            append!("map={}", map.name);
         }
+        append!("ks={},vs={}", map.key_size as i32, map.value_size as i32);
     }
     if ty != SCALAR_VALUE && reg.off != 0 {
         append!("off={}", Signed(reg.off.into()));
@@ -248,7 +248,7 @@ fn write_reg(log: &mut Log, maps: &[Map<'_>], state: &FuncState, reg: &Reg) {
             append!("imm={}", Signed(val.var_off.value as i64));
         }
     } else {
-        write_ranges(log, val, &mut sep);
+        write_ranges(log, val, sep);
         if !val.var_off.is_unknown() {
             log.write(format_args!("{sep}var_off={}", val.var_off));
         }
@@ -469,10 +469,10 @@ impl Env<'_> {
             return;
         }
         let Some(line) = self.line(index) else { return };
-        if let Some(before) = prev.and_then(|i| self.line(i)) {
-            if (before.file_name_off, before.number) == (line.file_name_off, line.number) {
-                return;
-            }
+        if let Some(before) = prev.and_then(|i| self.line(i))
+            && (before.file_name_off, before.number) == (line.file_name_off, line.number)
+        {
+            return;
         }
         self.log.write(prefix);
         if let Some(btf) = &self.btf {

@@ -111,10 +111,10 @@ impl Env<'_> {
         self.reg_mut(dst).val.unbound_32();
 
         let mut info = SanitizeInfo::default();
-        if sanitize::needed(opcode) {
-            if let Err(reason) = self.sanitize_ptr_alu(insn, &ptr, &off, ptr_is_dst, &mut info, false) {
-                return Err(self.sanitize_err(insn, reason, !ptr_is_dst));
-            }
+        if sanitize::needed(opcode)
+            && let Err(reason) = self.sanitize_ptr_alu(insn, &ptr, &off, ptr_is_dst, &mut info, false)
+        {
+            return Err(self.sanitize_err(insn, reason, !ptr_is_dst));
         }
         match opcode {
             op::ADD => self.add_to_ptr(dst, &ptr, &off),

@@ -12,7 +12,8 @@ impl VerifierState {
     /// `release_reference_nomark`: the reference is held no more; pointers to it stay.
     pub(crate) fn release_reference_nomark(&mut self, ref_obj_id: u32) -> Res {
         let at = self.refs.iter().position(|r| r.ty == RefType::Ptr && r.id == ref_obj_id);
-        at.map(|at| drop(self.refs.remove(at))).ok_or(EINVAL)
+        self.refs.remove(at.ok_or(EINVAL)?);
+        Ok(())
     }
 
     /// `find_lock_state`.

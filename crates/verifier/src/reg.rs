@@ -124,10 +124,6 @@ impl Reg {
     pub fn btf(&self) -> (u32, u32) {
         (self.extra[0], self.extra[1])
     }
-    pub(crate) fn set_btf(&mut self, object: u32, id: u32) {
-        self.extra[0] = object;
-        self.extra[1] = id;
-    }
 
     /// The function of `PTR_TO_FUNC`.
     #[must_use]

@@ -269,11 +269,6 @@ impl VerifierState {
         if frame == self.curframe() { self.insn_idx } else { self.frames[frame as usize + 1].callsite as u32 }
     }
 
-    /// `find_reference_state`: whether a reference of this id is held.
-    pub(crate) fn find_reference(&self, id: u32) -> bool {
-        self.refs.iter().any(|r| r.id == id)
-    }
-
     /// `bpf_for_each_reg_in_vstate_mask`: all registers of all frames, and the registers of stack slots whose
     /// last byte is of one of the kinds in `mask` (bits `1 << Slot`).
     pub(crate) fn for_each_reg_mask(&mut self, mask: u32, mut f: impl FnMut(&mut Reg)) {
@@ -290,10 +285,5 @@ impl VerifierState {
     /// `bpf_for_each_reg_in_vstate`: all registers, spilled ones included.
     pub(crate) fn for_each_reg(&mut self, f: impl FnMut(&mut Reg)) {
         self.for_each_reg_mask(1 << Slot::Spill as u32, f);
-    }
-
-    /// `copy_verifier_state`, reusing the memory of `self`.
-    pub(crate) fn copy_from(&mut self, source: &VerifierState) {
-        self.clone_from(source);
     }
 }

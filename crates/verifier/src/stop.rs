@@ -18,7 +18,7 @@ pub(crate) type Res<T = ()> = Result<T, Stop>;
 macro_rules! errnos {
     ($($name:ident)*) => { $(pub(crate) const $name: Stop = Stop::Errno(Errno::$name);)* };
 }
-errnos! { EPERM ENOENT E2BIG ENOMEM EACCES EFAULT EBUSY EINVAL ENOSPC ERANGE EOPNOTSUPP ENOTSUPP EDEADLK EBADF ENODEV }
+errnos! { EPERM E2BIG ENOMEM EACCES EFAULT EBUSY EINVAL ERANGE EOPNOTSUPP ENOTSUPP EBADF }
 
 /// Writes a line to the verifier's log as `verbose()` of the kernel does.
 macro_rules! verbose {

@@ -3,7 +3,7 @@
 //! (`do_check`, `do_check_insn`, `do_check_common @ 6.18`).
 
 use skep_isa::{Insn, class, opcode};
-use skep_uapi::helper::{MEM_RDONLY, PTR_MAYBE_NULL, PTR_TRUSTED, PTR_UNTRUSTED};
+use skep_uapi::helper::{MEM_RDONLY, PTR_MAYBE_NULL, PTR_UNTRUSTED};
 use skep_uapi::limits::BPF_COMPLEXITY_LIMIT_INSNS;
 use skep_uapi::{Errno, HelperId, ProgType};
 
@@ -12,8 +12,8 @@ use crate::log;
 use crate::mem::Access;
 use crate::reg_arg::RegArg;
 use crate::reg_type::{
-    CONST_PTR_TO_DYNPTR, CONST_PTR_TO_MAP, PTR_TO_BTF_ID, PTR_TO_CTX, PTR_TO_FUNC, PTR_TO_MAP_VALUE,
-    PTR_TO_MEM, SCALAR_VALUE,
+    CONST_PTR_TO_DYNPTR, CONST_PTR_TO_MAP, PTR_TO_CTX, PTR_TO_FUNC, PTR_TO_MAP_VALUE, PTR_TO_MEM,
+    SCALAR_VALUE,
 };
 use crate::state::{BPF_MAIN_FUNC, CALLER_SAVED, FuncState, VerifierState};
 use crate::stop::{E2BIG, EFAULT, EINVAL, Res, Stop, verbose, verifier_bug};
@@ -173,16 +173,6 @@ impl Env<'_> {
                         }
                     }
                     reg.set_mem_size(size);
-                    reg.id = id;
-                }
-                SubprogArg::BtfId { btf_id, may_be_null, trusted } => {
-                    let id = self.new_id();
-                    let reg = self.reg_mut(regno);
-                    reg.mark_known_zero();
-                    let null = if may_be_null { PTR_MAYBE_NULL } else { 0 };
-                    let trust = if trusted { PTR_TRUSTED } else { 0 };
-                    reg.ty = PTR_TO_BTF_ID | null | trust;
-                    reg.set_btf(0, btf_id);
                     reg.id = id;
                 }
                 // Callers may pass an arena pointer or any number.

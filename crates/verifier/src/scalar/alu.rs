@@ -70,11 +70,6 @@ macro_rules! both_widths {
                 bits.is_const().then_some(bits.value as $unsigned)
             }
 
-            pub(super) fn bits(dst: &Scalar) -> ($unsigned, $unsigned) {
-                let bits: Tnum = $bits(dst.var_off);
-                (bits.value as $unsigned, bits.mask as $unsigned)
-            }
-
             pub(super) fn unbounded(dst: &mut Scalar) {
                 (dst.$smin, dst.$smax) = (<$signed>::MIN, <$signed>::MAX);
                 (dst.$umin, dst.$umax) = (0, <$unsigned>::MAX);
@@ -170,7 +165,7 @@ impl Scalar {
     /// `BPF_AND`.
     pub fn and(&mut self, src: &Scalar) {
         self.var_off = self.var_off.and(src.var_off);
-        let half_bounds = (half::bits(self).0, self.u32_max.min(src.u32_max));
+        let half_bounds = (self.var_off.subreg().value as u32, self.u32_max.min(src.u32_max));
         let wide_bounds = (self.var_off.value, self.umax.min(src.umax));
         self.bitwise(src, half_bounds, wide_bounds);
     }
@@ -178,8 +173,8 @@ impl Scalar {
     /// `BPF_OR`.
     pub fn or(&mut self, src: &Scalar) {
         self.var_off = self.var_off.or(src.var_off);
-        let (value, mask) = half::bits(self);
-        let half_bounds = (self.u32_min.max(src.u32_min), value | mask);
+        let Tnum { value, mask } = self.var_off.subreg();
+        let half_bounds = (self.u32_min.max(src.u32_min), (value | mask) as u32);
         let wide_bounds = (self.umin.max(src.umin), self.var_off.value | self.var_off.mask);
         self.bitwise(src, half_bounds, wide_bounds);
     }
@@ -187,9 +182,9 @@ impl Scalar {
     /// `BPF_XOR`.
     pub fn xor(&mut self, src: &Scalar) {
         self.var_off = self.var_off.xor(src.var_off);
-        let (value, mask) = half::bits(self);
+        let Tnum { value, mask } = self.var_off.subreg();
         let wide_bounds = (self.var_off.value, self.var_off.value | self.var_off.mask);
-        self.bitwise(src, (value, value | mask), wide_bounds);
+        self.bitwise(src, (value as u32, (value | mask) as u32), wide_bounds);
     }
 
     /// `__scalar32_min_max_lsh`.
