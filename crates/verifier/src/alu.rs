@@ -95,8 +95,7 @@ impl Env<'_> {
             return;
         }
         if reg.id & BPF_ADD_CONST != 0 {
-            reg.id = 0;
-            reg.off = 0;
+            reg.clear_scalar_id();
         }
         if reg.id == 0 && !reg.val.var_off.is_const() {
             reg.id = self.new_id();
@@ -229,7 +228,7 @@ impl Env<'_> {
         if reg.val.umax < 1 << (insn.off - 1) {
             reg = self.assign_id(src);
         } else {
-            reg.id = 0;
+            reg.clear_scalar_id();
         }
         coerce_reg_to_size_sx(&mut reg, i32::from(insn.off >> 3));
         reg.subreg_def = DEF_NOT_SUBREG;
@@ -250,7 +249,7 @@ impl Env<'_> {
                 reg = self.assign_id(src);
             } else {
                 // What is learnt of the one does not hold for the other.
-                reg.id = 0;
+                reg.clear_scalar_id();
             }
             reg.subreg_def = self.insn_idx as i32 + 1;
             if insn.off != 0 {
@@ -337,16 +336,18 @@ impl Env<'_> {
             known
         };
         self.adjust_scalar_min_max_vals(insn, &src_reg)?;
-        self.link_after_add(insn, opcode, &dst_reg, &src_reg);
+        self.link_after_add(insn, &dst_reg, &src_reg);
         Ok(())
     }
 
     /// A number stays linked to the one that it was copied from over the addition of a constant, once. A 32-bit
     /// addition keeps the link only if the number had no more bits before it.
-    fn link_after_add(&mut self, insn: &Insn, opcode: u8, before: &Reg, src: &Reg) {
+    fn link_after_add(&mut self, insn: &Insn, before: &Reg, src: &Reg) {
+        let opcode = insn.code & op::MASK;
         let alu32 = insn.class() != class::ALU64;
         let links = self.bpf_capable && matches!(opcode, op::ADD | op::SUB);
-        let added = src.val.const_value(alu32).filter(|_| src.ty == SCALAR_VALUE && links);
+        let to_itself = insn.code & opcode::X != 0 && insn.src == insn.dst;
+        let added = src.val.const_value(alu32).filter(|_| src.ty == SCALAR_VALUE && links && !to_itself);
         let fits =
             |value: u64| if alu32 { before.val.umax >> 32 == 0 } else { i32::try_from(value as i64).is_ok() };
         let off = added.filter(|&value| fits(value)).and_then(|value| {
@@ -355,7 +356,7 @@ impl Env<'_> {
         });
         let reg = self.reg_mut(insn.dst.into());
         if added.is_none() || reg.id == 0 {
-            reg.id = 0;
+            reg.clear_scalar_id();
             return;
         }
         match off {
@@ -364,8 +365,7 @@ impl Env<'_> {
                 reg.off = off;
             }
             _ => {
-                reg.off = 0;
-                reg.id = 0;
+                reg.clear_scalar_id();
             }
         }
     }
@@ -418,7 +418,7 @@ impl Env<'_> {
                 let swap = !alu32 || insn.code & opcode::X != 0;
                 val.swap_bytes(insn.imm as u32 / 8, swap);
                 if swap || insn.imm != 64 {
-                    reg.id = 0;
+                    reg.clear_scalar_id();
                 }
             }
             op::ADD => val.add(src),

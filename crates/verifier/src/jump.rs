@@ -229,7 +229,7 @@ fn collect_linked_regs(aux: &[InsnAux], st: &mut VerifierState, id: u32, linked:
         }
         let entry = LinkedReg { frameno: frameno as u32, is_reg, regno_or_spi: regno_or_spi as u32 };
         if !linked.push(entry) {
-            reg.id = 0;
+            reg.clear_scalar_id();
         }
     };
     for i in (0..st.frames.len()).rev() {
@@ -436,19 +436,24 @@ impl Env<'_> {
             |st: &mut VerifierState, regno: u32, val: Scalar| st.cur_mut().regs[regno as usize].val = val;
         let mut result = Ok(());
         for (is_taken, sides) in [(true, &taken), (false, &not_taken)] {
-            for (is_first, val) in [(true, *sides.first()), (false, *sides.second())] {
+            let mut first = *sides.first();
+            for is_first in [true, false] {
                 let ctx = match (is_taken, is_first) {
                     (true, true) => "true_reg1",
                     (true, false) => "true_reg2",
                     (false, true) => "false_reg1",
                     (false, false) => "false_reg2",
                 };
-                let mut sane = val;
+                // Of one register on both sides, what was forgotten with the first is forgotten.
+                let mut val = if is_first || same { first } else { *sides.second() };
                 if result.is_ok() {
                     match self.scalar_sanity_check(&val, ctx) {
-                        Ok(replaced) => sane = replaced.unwrap_or(val),
+                        Ok(replaced) => val = replaced.unwrap_or(val),
                         Err(stop) => result = Err(stop),
                     }
+                }
+                if is_first {
+                    first = val;
                 }
                 let regno = match (is_first, fake.is_some()) {
                     (true, _) => dst,
@@ -457,10 +462,10 @@ impl Env<'_> {
                 };
                 if is_taken {
                     if let Some(elem) = self.stack.last_mut() {
-                        store(&mut elem.st, regno, sane);
+                        store(&mut elem.st, regno, val);
                     }
                 } else {
-                    store(&mut self.cur, regno, sane);
+                    store(&mut self.cur, regno, val);
                 }
             }
         }

@@ -415,11 +415,12 @@ impl Env<'_> {
         self.log.write(format_args!("{text}\n"));
     }
 
-    /// The kernel puts addresses where instructions name maps; programs that must not see them read zero.
+    /// The kernel puts addresses where instructions name maps. Programs that must not see them read zero, if they
+    /// name maps by descriptor (`is_ptr` of `print_bpf_insn`).
     fn show_addresses(&self, at: usize, insn: &mut Insn, next: &mut Insn) {
         let is_map = matches!(insn.src, 1 | 2 | 5 | 6) && insn.code == opcode::LD_IMM64;
         let Some(aux) = self.aux.get(at).filter(|_| is_map) else { return };
-        let address = if self.allow_ptr_leaks {
+        let address = if self.allow_ptr_leaks || matches!(insn.src, 5 | 6) {
             MAP_ADDRESS + aux.map_index as u64 * MAP_DISTANCE + u64::from(aux.map_off)
         } else {
             0

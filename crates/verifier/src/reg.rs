@@ -177,6 +177,12 @@ impl Reg {
         self.ref_obj_id = 0;
     }
 
+    /// `clear_scalar_id`: the number is linked to none.
+    pub(crate) fn clear_scalar_id(&mut self) {
+        self.id = 0;
+        self.off = 0;
+    }
+
     /// `__mark_reg_known_zero`: as variable offset of a pointer.
     pub(crate) fn mark_known_zero(&mut self) {
         self.mark_known(0);

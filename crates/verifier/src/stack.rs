@@ -77,6 +77,14 @@ pub(crate) fn scrub_spilled_slot(byte: &mut Slot) {
     }
 }
 
+/// `scrub_special_slot`: what was spilled is no more, and its bytes are some.
+fn scrub_special_slot(slot: &mut StackSlot) {
+    slot.spilled.ty = NOT_INIT;
+    if is_special(slot) {
+        slot.bytes.iter_mut().for_each(scrub_spilled_slot);
+    }
+}
+
 /// `is_bpf_st_mem`: a store of a constant.
 fn is_st_mem(insn: &Insn) -> bool {
     insn.class() == class::ST && insn.code & 0xe0 == opcode::MEM
@@ -155,7 +163,7 @@ impl Env<'_> {
         let mut reg = value_regno.map(|regno| *self.reg(regno));
         if !self.bypass_spec_v4 {
             let overwrites =
-                slot.bytes[..size as usize].iter().any(|b| !matches!(b, Slot::Misc | Slot::Zero));
+                (0..size).any(|i| !matches!(slot.bytes[byte_at(off + i)], Slot::Misc | Slot::Zero));
             if overwrites || reg.is_some_and(|r| is_spillable(r.ty)) {
                 self.aux[insn_idx as usize].nospec_result = true;
             }
@@ -207,10 +215,7 @@ impl Env<'_> {
                     None => is_st_mem(&insn) && insn.imm == 0,
                 };
                 let slot = self.slot_mut(frame, spi);
-                slot.spilled.ty = NOT_INIT;
-                if is_special(slot) {
-                    slot.bytes.iter_mut().for_each(scrub_spilled_slot);
-                }
+                scrub_special_slot(slot);
                 if let Some(regno) = value_regno.filter(|_| writes_zero) {
                     self.mark_chain_precision(regno)?;
                 }
@@ -270,7 +275,7 @@ impl Env<'_> {
                 zero_used = true;
                 continue;
             }
-            slot.spilled.ty = NOT_INIT;
+            scrub_special_slot(slot);
             let stays_zero = writing_zero && was == Slot::Zero;
             zero_used |= stays_zero;
             if was == Slot::Invalid && !allow_uninit_stack {
@@ -413,7 +418,7 @@ impl Env<'_> {
             let to = self.reg_mut(dst);
             *to = Reg { subreg_def: to.subreg_def, ..*reg };
             if width(reg) > size * 8 {
-                to.id = 0;
+                to.clear_scalar_id();
             }
             return Ok(true);
         }

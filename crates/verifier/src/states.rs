@@ -67,17 +67,18 @@ impl IdMap {
         true
     }
 
-    /// `check_scalar_ids`: a number without id is unlike any other.
-    fn check_scalar(&mut self, old: u32, cur: u32) -> bool {
-        let mut or_new = |id| {
-            if id != 0 {
-                return id;
-            }
+    /// `check_scalar_ids`: a kept number without id may be linked to any now; a current one without is unlike any
+    /// other.
+    fn check_scalar(&mut self, old: u32, mut cur: u32) -> bool {
+        if old == 0 {
+            return true;
+        }
+        if cur == 0 {
             self.tmp_id_gen += 1;
-            self.tmp_id_gen
-        };
-        let (old, cur) = (or_new(old), or_new(cur));
+            cur = self.tmp_id_gen;
+        }
         self.check(old, cur)
+            && (old & BPF_ADD_CONST == 0 || self.check(old & !BPF_ADD_CONST, cur & !BPF_ADD_CONST))
     }
 }
 
@@ -130,12 +131,12 @@ impl Comparison<'_> {
                 if !old.precise && self.exact == Exact::Not {
                     return true;
                 }
-                if old.id & BPF_ADD_CONST != cur.id & BPF_ADD_CONST
+                if old.id != 0 && old.id & BPF_ADD_CONST != cur.id & BPF_ADD_CONST
                     || (old.id & BPF_ADD_CONST != 0 && old.off != cur.off)
                 {
                     return false;
                 }
-                within() && self.ids.check_scalar(old.id, cur.id)
+                self.ids.check_scalar(old.id, cur.id) && within()
             }
             PTR_TO_MAP_KEY | PTR_TO_MAP_VALUE | PTR_TO_MEM | PTR_TO_BUF | PTR_TO_TP_BUFFER => {
                 old.same_head(cur)
@@ -444,6 +445,7 @@ impl Env<'_> {
         }
         if self.aux[insn_idx as usize].calls_callback {
             let equal = self.states_equal(old, cur, Exact::RangeWithin);
+            *looping |= equal;
             return if equal { Found::Hit } else { Found::Miss };
         }
         if maybe_looping(old, cur)

@@ -16,7 +16,7 @@ use crate::reg_type::{
     SCALAR_VALUE,
 };
 use crate::state::{BPF_MAIN_FUNC, CALLER_SAVED, FuncState, VerifierState};
-use crate::stop::{E2BIG, EFAULT, EINVAL, Res, Stop, verbose, verifier_bug};
+use crate::stop::{E2BIG, EFAULT, EINVAL, ENOMEM, Res, Stop, verbose, verifier_bug};
 
 /// `BPF_OP` of a jump or ALU opcode.
 const OP: u8 = 0xf0;
@@ -551,6 +551,22 @@ impl Env<'_> {
         }
         self.mark_reg_unknown(0);
         self.reg_mut(0).subreg_def = self.insn_idx as i32 + 1;
+        if self.cur.curframe() != 0 {
+            self.fail_ld_abs_in_subprog()?;
+        }
         Ok(())
+    }
+
+    /// Where the packet is too short, the function ends, and gives 0.
+    fn fail_ld_abs_in_subprog(&mut self) -> Res {
+        self.mark_reg_scratched(0);
+        if self.push_stack(self.insn_idx + 1, self.insn_idx, false).is_none() {
+            return Err(ENOMEM);
+        }
+        self.reg_mut(0).mark_known_zero();
+        let mut at = self.insn_idx;
+        let result = self.prepare_func_exit(&mut at);
+        self.insn_idx = at.wrapping_sub(1);
+        result
     }
 }
