@@ -182,7 +182,7 @@ impl Env<'_> {
 
     /// Reserved fields of a move between registers.
     fn check_mov_fields(&mut self, insn: &Insn, wide: bool) -> Res {
-        if wide && insn.off == BPF_ADDR_SPACE_CAST {
+        if wide && insn.off == BPF_ADDR_SPACE_CAST && self.profile().has_may_goto() {
             if insn.imm != 1 && insn.imm != 1 << 16 {
                 verbose!(self, "addr_space_cast insn can only convert between address space 1 and 0\n");
                 return Err(EINVAL);
@@ -196,7 +196,8 @@ impl Env<'_> {
             }
             return self.unsupported("arenas");
         }
-        let extends = matches!(insn.off, 0 | 8 | 16) || (wide && insn.off == 32);
+        let extends = matches!(insn.off, 8 | 16) || (wide && insn.off == 32);
+        let extends = insn.off == 0 || (extends && self.profile().has_cpu_v4());
         if !extends || insn.imm != 0 {
             verbose!(self, "BPF_MOV uses reserved fields\n");
             return Err(EINVAL);
@@ -269,7 +270,8 @@ impl Env<'_> {
         let opcode = insn.code & op::MASK;
         let divides = matches!(opcode, op::MOD | op::DIV);
         let from_reg = insn.code & opcode::X != 0;
-        let bad_off = (insn.off != 0 && insn.off != 1) || (insn.off == 1 && !divides);
+        let signed = insn.off == 1 && divides && self.profile().has_cpu_v4();
+        let bad_off = insn.off != 0 && !signed;
         if bad_off || (from_reg && insn.imm != 0) || (!from_reg && insn.src != 0) {
             verbose!(self, "BPF_ALU uses reserved fields\n");
             return Err(EINVAL);

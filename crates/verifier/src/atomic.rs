@@ -41,11 +41,11 @@ impl Env<'_> {
             // Addition, or, and, exclusive or.
             0x00 | 0x40 | 0x50 | 0xa0 => self.check_atomic_rmw(insn),
             _ if matches!(insn.imm, XCHG | CMPXCHG) => self.check_atomic_rmw(insn),
-            LOAD_ACQ if insn.imm == LOAD_ACQ => {
+            LOAD_ACQ if insn.imm == LOAD_ACQ && self.profile().has_load_acquire() => {
                 self.check_load_mem(insn, true, false, false, "atomic_load")?;
                 self.refuse_atomic(insn.src.into(), "loads from")
             }
-            STORE_REL if insn.imm == STORE_REL => {
+            STORE_REL if insn.imm == STORE_REL && self.profile().has_load_acquire() => {
                 self.check_store_reg(insn, true)?;
                 self.refuse_atomic(insn.dst.into(), "stores into")
             }

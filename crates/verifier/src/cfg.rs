@@ -82,7 +82,8 @@ impl Env<'_> {
                 Ok(Visit::Continue)
             }
             state if state & 0xf0 == DISCOVERED => {
-                if self.bpf_capable {
+                let loops = self.profile().allows_every_back_edge() || self.jumps(from as usize, edge);
+                if self.bpf_capable && loops {
                     return Ok(Visit::Done);
                 }
                 self.verbose_linfo(from as u32, format_args!("{from}: "));
@@ -96,6 +97,14 @@ impl Env<'_> {
             }
             _ => Err(verifier_bug!(self, "insn state internal bug")),
         }
+    }
+
+    /// Whether an edge is that of a jump, which may go back, or of a function's address.
+    fn jumps(&self, at: usize, edge: Edge) -> bool {
+        let insn = &self.insns[at];
+        let is_jump = matches!(insn.class(), class::JMP | class::JMP32);
+        let is_call = is_jump && insn.code & 0xf0 == opcode::CALL & 0xf0;
+        (is_jump && !is_call) || (edge == Edge::Branch && is_pseudo_func(insn))
     }
 
     fn visit_func_call_insn(&mut self, dfs: &mut Dfs, at: i32, visit_callee: bool) -> Res<Visit> {

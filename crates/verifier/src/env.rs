@@ -271,6 +271,11 @@ pub(crate) struct Env<'p> {
 }
 
 impl Env<'_> {
+    /// What the kernel that answers does.
+    pub(crate) fn profile(&self) -> crate::profile::Profile {
+        self.options.profile
+    }
+
     /// The current frame (`cur_func`).
     pub(crate) fn cur_func(&self) -> &FuncState {
         self.cur.cur()

@@ -97,8 +97,10 @@ impl Env<'_> {
             Err(errno) => {
                 let why = if errno == Errno::ERANGE {
                     "invalid func"
-                } else {
+                } else if self.profile().tells_foreign_helpers() {
                     "program of this type cannot use helper"
+                } else {
+                    "unknown func"
                 };
                 if self.log.needed() {
                     let name = name(func_id);
@@ -311,7 +313,12 @@ impl Env<'_> {
         changes_data: &mut bool,
     ) -> Res {
         match meta.func_id {
-            HelperId::TAIL_CALL => self.check_resource_leak(true, "tail_call"),
+            HelperId::TAIL_CALL if self.profile().checks_resource_leaks() => {
+                self.check_resource_leak(true, "tail_call")
+            }
+            HelperId::TAIL_CALL => {
+                self.check_leak_before_release("tail_call", "tail_call would lead to reference leak")
+            }
             HelperId::GET_LOCAL_STORAGE => {
                 if !self.reg(2).is_null() {
                     verbose!(self, "get_local_storage() doesn't support non-zero flags\n");

@@ -241,13 +241,24 @@ impl<'p> Env<'p> {
         Err(stop)
     }
 
+    /// Whether the kernel is as young as the opcode.
+    fn has_opcode(&self, insn: &Insn) -> bool {
+        let is = |class: u8, op: u8| insn.class() == class && insn.code & 0xf0 == op & 0xf0;
+        if is(class::ALU64, opcode::END) || is(class::JMP32, opcode::JA32) {
+            return self.profile().has_cpu_v4();
+        }
+        insn.code != opcode::JCOND || self.profile().has_may_goto()
+    }
+
     /// Also the first look at the other instructions: fields that loads do not use, and opcodes that there are not.
     pub(crate) fn resolve_pseudo_ldimm64(&mut self) -> Res {
         let mut at = 0;
         while at < self.insns.len() {
             let insn = self.insns[at];
             if insn.class() == class::LDX
-                && (!matches!(insn.code & MODE, opcode::MEM | opcode::MEMSX) || insn.imm != 0)
+                && !(insn.imm == 0
+                    && (insn.code & MODE == opcode::MEM
+                        || (insn.code & MODE == opcode::MEMSX && self.profile().has_cpu_v4())))
             {
                 verbose!(self, "BPF_LDX uses reserved fields\n");
                 return Err(EINVAL);
@@ -265,7 +276,7 @@ impl<'p> Env<'p> {
                 at += 2;
                 continue;
             }
-            if !KNOWN[insn.code as usize] {
+            if !KNOWN[insn.code as usize] || !self.has_opcode(&insn) {
                 verbose!(self, "unknown opcode {:02x}\n", insn.code);
                 return Err(EINVAL);
             }

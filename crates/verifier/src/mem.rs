@@ -235,7 +235,7 @@ impl Env<'_> {
         if at.is_aligned(size as u64) {
             return Ok(());
         }
-        let var_off = reg.val.var_off;
+        let var_off = self.offset_bits(reg.val.var_off);
         if packet {
             verbose!(self, "misaligned packet access off {align}+{var_off}+{}+{off} size {size}\n", reg.off);
         } else {
@@ -243,6 +243,15 @@ impl Env<'_> {
             verbose!(self, "misaligned {name}access off {var_off}+{}+{off} size {size}\n", reg.off);
         }
         Err(EACCES)
+    }
+
+    /// A variable offset as messages about alignment have it.
+    fn offset_bits(&self, bits: Tnum) -> String {
+        if self.profile().prints_known_bits_as_numbers() {
+            bits.to_string()
+        } else {
+            format!("({:#x}; {:#x})", bits.value, bits.mask)
+        }
     }
 
     /// `__check_buffer_access`.
@@ -335,7 +344,7 @@ impl Env<'_> {
                 self.access_ctx(insn_idx, off, size, t, value_regno, is_ldsx)?;
             }
             PTR_TO_STACK if reg.ty == PTR_TO_STACK => {
-                self.check_stack_access_within_bounds(regno, off, size, t)?;
+                self.check_stack_access_within_bounds(regno, off, size, AccessSrc::Direct, t)?;
                 if read {
                     self.check_stack_read(regno, off, size, value_regno)?;
                 } else {
@@ -471,7 +480,8 @@ impl Env<'_> {
             return Err(EINVAL);
         };
         if !self.allow_ptr_leaks {
-            verbose!(self, "'struct {name}' access is allowed only to CAP_PERFMON and CAP_SYS_ADMIN\n");
+            let name = if self.profile().quotes_structures() { format!("'struct {name}'") } else { name.into() };
+            verbose!(self, "{name} access is allowed only to CAP_PERFMON and CAP_SYS_ADMIN\n");
             return Err(crate::stop::EPERM);
         }
         if off < 0 {
@@ -578,6 +588,7 @@ impl Env<'_> {
                 reg.off,
                 access_size,
                 zero_size_allowed,
+                AccessSrc::Helper,
                 access,
                 meta,
             ),
@@ -634,7 +645,9 @@ impl Env<'_> {
             verbose!(self, "R{regno} min value is negative, either use unsigned or 'var &= const'\n");
             return Err(EACCES);
         }
-        if reg.val.umin == 0 && !zero_size_allowed {
+        if reg.val.umin == 0 && !self.profile().shows_bounds_of_zero_sizes() {
+            self.check_helper_mem_access(regno - 1, 0, access, zero_size_allowed, Some(&mut *meta))?;
+        } else if reg.val.umin == 0 && !zero_size_allowed {
             verbose!(
                 self,
                 "R{regno} invalid zero-sized read: u64=[{},{}]\n",

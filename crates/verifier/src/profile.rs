@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Kernel releases as data: what the verifier of each does differently, by name. No other file compares releases.
+//!
+//! Each question is answered as the last maintained kernel of a series does (6.18.44, 6.12.117, 6.1.176): those carry
+//! fixes of later releases.
 
 use skep_uapi::helper::Release;
 
@@ -13,11 +16,16 @@ impl Profile {
     /// The latest: Linux 6.18.
     pub const LATEST: Profile = Profile { release: Release(6, 18) };
 
+    /// Names of all profiles, the latest first.
+    pub const NAMES: [&str; 3] = ["6.18", "6.12", "6.1"];
+
     /// The profile of this name: `6.18`, `6.12`, `6.1`.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Profile> {
         match name {
             "6.18" => Some(Profile::LATEST),
+            "6.12" => Some(Profile { release: Release(6, 12) }),
+            "6.1" => Some(Profile { release: Release(6, 1) }),
             _ => None,
         }
     }
@@ -26,5 +34,102 @@ impl Profile {
     #[must_use]
     pub fn release(&self) -> Release {
         self.release
+    }
+
+    fn since(self, major: u16, minor: u16) -> bool {
+        self.release >= Release(major, minor)
+    }
+
+    /// An error on a speculative path puts a barrier in front of the instruction, instead of refusing the program
+    /// (`error_recoverable_with_nospec`, 6.17).
+    pub(crate) fn errors_end_speculation(self) -> bool {
+        self.since(6, 17)
+    }
+
+    /// `scalar += pointer` works on a copy of the number, so that messages of sanitation name the other register.
+    /// The fix is in 6.1 and 6.12, not in 6.18.
+    pub(crate) fn offset_is_copied(self) -> bool {
+        !self.since(6, 18)
+    }
+
+    /// What is still held where a program ends is said in one place and in the same words (`check_resource_leak`,
+    /// 6.14).
+    pub(crate) fn checks_resource_leaks(self) -> bool {
+        self.since(6, 14)
+    }
+
+    /// Of helpers it is known whether they read or write the stack; before 6.14, they access it "indirectly".
+    pub(crate) fn helpers_read_or_write(self) -> bool {
+        self.since(6, 14)
+    }
+
+    /// A size of zero that a helper does not take is said with its bounds (6.8).
+    pub(crate) fn shows_bounds_of_zero_sizes(self) -> bool {
+        self.since(6, 8)
+    }
+
+    /// Accesses are said with the fixed offset beside the variable one (6.12).
+    pub(crate) fn shows_fixed_offsets(self) -> bool {
+        self.since(6, 12)
+    }
+
+    /// Known offsets are printed as numbers, not as bits (`tnum_strn`, 6.8).
+    pub(crate) fn prints_known_bits_as_numbers(self) -> bool {
+        self.since(6, 8)
+    }
+
+    /// Returned values lie in a range (`bpf_retval_range`, 6.8), not among bits.
+    pub(crate) fn returns_ranges(self) -> bool {
+        self.since(6, 8)
+    }
+
+    /// The stack of a function takes multiples of 16 bytes where there is a JIT (6.8), else of 32.
+    pub(crate) fn packs_stacks(self) -> bool {
+        self.since(6, 8)
+    }
+
+    /// A spilled number may be overwritten in part without `CAP_PERFMON` (6.8).
+    pub(crate) fn spilled_numbers_may_be_corrupted(self) -> bool {
+        self.since(6, 8)
+    }
+
+    /// A helper that exists, but not for this type of program, is said to (6.9).
+    pub(crate) fn tells_foreign_helpers(self) -> bool {
+        self.since(6, 9)
+    }
+
+    /// The states of an endless loop are printed (6.3).
+    pub(crate) fn prints_endless_loops(self) -> bool {
+        self.since(6, 3)
+    }
+
+    /// Back edges are allowed everywhere, and what comes of them is left to the walk (6.7).
+    pub(crate) fn allows_every_back_edge(self) -> bool {
+        self.since(6, 7)
+    }
+
+    /// Pointers that are gone are unreadable without `CAP_PERFMON` (`mark_reg_invalid`, 6.2), not just any number.
+    pub(crate) fn stale_pointers_are_unreadable(self) -> bool {
+        self.since(6, 2)
+    }
+
+    /// Structures of the kernel are said with their kind (6.3).
+    pub(crate) fn quotes_structures(self) -> bool {
+        self.since(6, 3)
+    }
+
+    /// Which instructions there are: `bswap`, sign extensions, signed division and `gotol` since 6.6.
+    pub(crate) fn has_cpu_v4(self) -> bool {
+        self.since(6, 6)
+    }
+
+    /// `may_goto` and `addr_space_cast` since 6.9.
+    pub(crate) fn has_may_goto(self) -> bool {
+        self.since(6, 9)
+    }
+
+    /// `load_acquire` and `store_release` since 6.15.
+    pub(crate) fn has_load_acquire(self) -> bool {
+        self.since(6, 15)
     }
 }

@@ -114,7 +114,8 @@ impl Env<'_> {
         if sanitize::needed(opcode)
             && let Err(reason) = self.sanitize_ptr_alu(insn, &ptr, &off, ptr_is_dst, &mut info, false)
         {
-            return Err(self.sanitize_err(insn, reason, !ptr_is_dst));
+            let off_is_dst = !ptr_is_dst && !self.profile().offset_is_copied();
+            return Err(self.sanitize_err(insn, reason, off_is_dst));
         }
         match opcode {
             op::ADD => self.add_to_ptr(dst, &ptr, &off),

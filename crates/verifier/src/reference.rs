@@ -52,7 +52,8 @@ impl Env<'_> {
 
     /// `mark_reg_invalid`: what a pointer to something gone is.
     pub(crate) fn invalid_reg(&self) -> impl Fn(&mut Reg) + use<> {
-        let (precise, leaks) = (!self.bpf_capable, self.allow_ptr_leaks);
+        let leaks = self.allow_ptr_leaks || !self.profile().stale_pointers_are_unreadable();
+        let precise = !self.bpf_capable;
         move |reg| {
             reg.mark_unknown_imprecise();
             reg.precise = precise;
@@ -90,6 +91,35 @@ impl Env<'_> {
         if leaks { Err(EINVAL) } else { Ok(()) }
     }
 
+    /// The end of the program, or of a function, before there was `check_resource_leak`.
+    pub(crate) fn check_exit_leak(&mut self, outermost: bool) -> Res {
+        // Before 6.3, a function could not end with a lock held either.
+        if self.cur.active_locks != 0 && (outermost || !self.profile().prints_endless_loops()) {
+            verbose!(self, "bpf_spin_unlock is missing\n");
+            return Err(EINVAL);
+        }
+        if outermost && self.cur.active_rcu_lock {
+            verbose!(self, "bpf_rcu_read_unlock is missing\n");
+            return Err(EINVAL);
+        }
+        let disabled = self.cur.active_preempt_locks;
+        if outermost && disabled != 0 {
+            let are = if disabled == 1 { " is" } else { "(s) are" };
+            verbose!(self, "{disabled} bpf_preempt_enable{are} missing\n");
+            return Err(EINVAL);
+        }
+        self.check_reference_leak()
+    }
+
+    /// What may end the program while it runs, before there was `check_resource_leak`.
+    pub(crate) fn check_leak_before_release(&mut self, prefix: &str, leaks: &str) -> Res {
+        if let Err(stop) = self.check_reference_leak() {
+            verbose!(self, "{leaks}\n");
+            return Err(stop);
+        }
+        self.check_held(prefix)
+    }
+
     /// `check_resource_leak`: nothing is held where the program may end.
     pub(crate) fn check_resource_leak(&mut self, check_lock: bool, prefix: &str) -> Res {
         if check_lock && self.cur.active_locks != 0 {
@@ -100,10 +130,13 @@ impl Env<'_> {
             verbose!(self, "{prefix} would lead to reference leak\n");
             return Err(stop);
         }
-        if !check_lock {
-            return Ok(());
-        }
+        if check_lock { self.check_held(prefix) } else { Ok(()) }
+    }
+
+    /// Locks and the like are not held.
+    fn check_held(&mut self, prefix: &str) -> Res {
         for (held, what) in [
+            (self.cur.active_locks != 0, "bpf_spin_lock-ed"),
             (self.cur.active_irq_id != 0, "bpf_local_irq_save-ed"),
             (self.cur.active_rcu_lock, "bpf_rcu_read_lock-ed"),
             (self.cur.active_preempt_locks != 0, "bpf_preempt_disable-ed"),

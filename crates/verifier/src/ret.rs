@@ -67,6 +67,11 @@ fn wanted(prog_type: ProgType, attach: AttachType) -> Res<Wanted> {
     }))
 }
 
+/// Known bits as messages had them before 6.8.
+fn bits(bits: Tnum) -> String {
+    format!("({:#x}; {:#x})", bits.value, bits.mask)
+}
+
 impl Env<'_> {
     /// `check_return_code`: what the register that a program, or a function verified on its own, returns in may
     /// hold.
@@ -138,6 +143,16 @@ impl Env<'_> {
         context: &str,
         reg_name: &str,
     ) {
+        if !self.profile().returns_ranges() {
+            let has = if reg.val.var_off.is_unknown() {
+                "unknown scalar value".to_owned()
+            } else {
+                format!("value {}", bits(reg.val.var_off))
+            };
+            let wanted = bits(Tnum::range(range.min as u64, range.max as u64));
+            verbose!(self, "{context} the register {reg_name} has {has} should have been in {wanted}\n");
+            return;
+        }
         verbose!(self, "{context} the register {reg_name} has");
         if reg.val.smin > i64::MIN {
             verbose!(self, " smin={}", reg.val.smin);

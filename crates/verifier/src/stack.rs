@@ -11,7 +11,7 @@ use skep_uapi::limits::MAX_BPF_STACK;
 use crate::backtrack::insn_stack_access_flags;
 use crate::env::Env;
 use crate::helper_arg::CallArgMeta;
-use crate::mem::{Access, is_pointer_value};
+use crate::mem::{Access, AccessSrc, is_pointer_value};
 use crate::ptr_alu::BPF_MAX_VAR_OFF;
 use crate::reg::Reg;
 use crate::reg_type::{
@@ -156,7 +156,8 @@ impl Env<'_> {
         let frameno = self.cur.frames[frame].frameno;
         let insn = self.insns[insn_idx as usize];
         let slot = self.slot(frame, spi);
-        if !self.allow_ptr_leaks && slot.is_spilled() && !slot.is_spilled_scalar() && size != BPF_REG_SIZE {
+        let keeps = !slot.is_spilled_scalar() || !self.profile().spilled_numbers_may_be_corrupted();
+        if !self.allow_ptr_leaks && slot.is_spilled() && keeps && size != BPF_REG_SIZE {
             verbose!(self, "attempt to corrupt spilled pointer on stack\n");
             return Err(EACCES);
         }
@@ -339,7 +340,8 @@ impl Env<'_> {
             );
             return Err(EACCES);
         };
-        self.check_stack_range_initialized(ptr_regno, off, size, false, Access::Read, None)?;
+        let src = AccessSrc::Direct;
+        self.check_stack_range_initialized(ptr_regno, off, size, false, src, Access::Read, None)?;
         // The registers may have been the same one.
         let reg = *self.reg(ptr_regno);
         let min_off = (reg.val.smin as i32).wrapping_add(off);
@@ -454,11 +456,18 @@ impl Env<'_> {
         regno: u32,
         off: i32,
         access_size: i32,
+        src: AccessSrc,
         t: Access,
     ) -> Res {
         let reg = *self.reg(regno);
         let frame = reg.frameno as usize;
-        let what = if t == Access::Read { " read from" } else { " write to" };
+        let what = if self.is_indirect(src) {
+            " indirect access to"
+        } else if t == Access::Read {
+            " read from"
+        } else {
+            " write to"
+        };
         let (min_off, max_off) = if reg.is_const_offset() {
             let min = (reg.val.var_off.value as i64).wrapping_add(off.into());
             (min, min.wrapping_add(access_size.into()))
@@ -487,6 +496,12 @@ impl Env<'_> {
         if let Some(error) = error {
             if reg.is_const_offset() {
                 verbose!(self, "invalid{what} stack R{regno} off={off} size={access_size}\n");
+            } else if !self.profile().shows_fixed_offsets() {
+                verbose!(
+                    self,
+                    "invalid variable-offset{what} stack R{regno} var_off={} size={access_size}\n",
+                    reg.val.var_off
+                );
             } else {
                 verbose!(
                     self,
@@ -500,6 +515,11 @@ impl Env<'_> {
         Ok(())
     }
 
+    /// Whether an access is said to be "indirect", whatever it does.
+    fn is_indirect(&self, src: AccessSrc) -> bool {
+        src == AccessSrc::Helper && !self.profile().helpers_read_or_write()
+    }
+
     /// `check_stack_range_initialized`: a helper reads or writes the stack. Where it only writes, `meta` remembers
     /// how much.
     pub(crate) fn check_stack_range_initialized(
@@ -508,16 +528,21 @@ impl Env<'_> {
         off: i32,
         access_size: i32,
         zero_size_allowed: bool,
+        src: AccessSrc,
         t: Access,
         meta: Option<&mut CallArgMeta>,
     ) -> Res {
         let reg = *self.reg(regno);
         let frame = reg.frameno as usize;
+        let indirect = self.is_indirect(src);
+        // Where it is not known whether a helper writes, it does.
+        let t = if indirect { Access::Write } else { t };
         if access_size == 0 && !zero_size_allowed {
             verbose!(self, "invalid zero-sized read\n");
             return Err(EACCES);
         }
-        self.check_stack_access_within_bounds(regno, off, access_size, t)?;
+        self.check_stack_access_within_bounds(regno, off, access_size, src, t)?;
+        let extra = if indirect { " indirect" } else { "" };
         let const_off = reg.is_const_offset();
         let (min_off, max_off) = if const_off {
             let at = (reg.val.var_off.value as i32).wrapping_add(off);
@@ -526,7 +551,7 @@ impl Env<'_> {
             if !self.bypass_spec_v1 {
                 verbose!(
                     self,
-                    "R{regno} variable offset stack access prohibited for !root, var_off={}\n",
+                    "R{regno}{extra} variable offset stack access prohibited for !root, var_off={}\n",
                     reg.val.var_off
                 );
                 return Err(EACCES);
@@ -552,7 +577,7 @@ impl Env<'_> {
             } else if byte != Slot::Misc {
                 let readable = slot.is_spilled() && (slot.spilled.ty == SCALAR_VALUE || self.allow_ptr_leaks);
                 if !readable {
-                    self.verbose_invalid_stack(regno, &reg, min_off, i - min_off, access_size);
+                    self.verbose_invalid_stack(extra, regno, &reg, min_off, i - min_off, access_size);
                     return Err(EACCES);
                 }
                 if clobber {
@@ -568,11 +593,20 @@ impl Env<'_> {
         Ok(())
     }
 
-    fn verbose_invalid_stack(&mut self, regno: u32, reg: &Reg, min_off: i32, at: i32, size: i32) {
+    fn verbose_invalid_stack(
+        &mut self,
+        extra: &str,
+        regno: u32,
+        reg: &Reg,
+        min_off: i32,
+        at: i32,
+        size: i32,
+    ) {
         if reg.is_const_offset() {
-            verbose!(self, "invalid read from stack R{regno} off {min_off}+{at} size {size}\n");
+            verbose!(self, "invalid{extra} read from stack R{regno} off {min_off}+{at} size {size}\n");
         } else {
-            verbose!(self, "invalid read from stack R{regno} var_off {}+{at} size {size}\n", reg.val.var_off);
+            let var_off = reg.val.var_off;
+            verbose!(self, "invalid{extra} read from stack R{regno} var_off {var_off}+{at} size {size}\n");
         }
     }
 

@@ -12,12 +12,16 @@ use crate::subprog::{is_pseudo_call, is_pseudo_func};
 /// `BPF_PRIV_STACK_MIN_SIZE`: below that a private stack is not worth it.
 const BPF_PRIV_STACK_MIN_SIZE: i32 = 64;
 
-/// `round_up_stack_depth`, with a JIT.
-fn rounded(depth: u16) -> i32 {
-    u32::from(depth).next_multiple_of(16) as i32
-}
-
 impl Env<'_> {
+    /// `round_up_stack_depth`, with a JIT.
+    fn rounded(&self, depth: u16) -> i32 {
+        if self.profile().packs_stacks() {
+            u32::from(depth).next_multiple_of(16) as i32
+        } else {
+            u32::from(depth.max(1)).next_multiple_of(32) as i32
+        }
+    }
+
     /// `check_max_stack_depth`.
     pub(crate) fn check_max_stack_depth(&mut self) -> Res {
         let subprogs = &self.subprogs[..self.subprog_cnt as usize];
@@ -71,7 +75,7 @@ impl Env<'_> {
             }
             let Some((back, caller)) = callers.pop() else { return Ok(()) };
             if self.subprogs[idx].priv_stack_mode != PrivStackMode::Adaptive {
-                depth -= rounded(self.subprogs[idx].stack_depth);
+                depth -= self.rounded(self.subprogs[idx].stack_depth);
             }
             (i, idx) = (back, caller);
         }
@@ -79,6 +83,7 @@ impl Env<'_> {
 
     /// Adds the stack of a function that `frames` others lead to.
     fn enter_stack(&mut self, idx: usize, priv_stack_supported: bool, depth: &mut i32, frames: usize) -> Res {
+        let own = self.rounded(self.subprogs[idx].stack_depth);
         let sub = &mut self.subprogs[idx];
         if !priv_stack_supported {
             sub.priv_stack_mode = PrivStackMode::No;
@@ -90,7 +95,6 @@ impl Env<'_> {
             );
             return Err(EACCES);
         }
-        let own = rounded(sub.stack_depth);
         if priv_stack_supported
             && sub.priv_stack_mode == PrivStackMode::Unknown
             && own >= BPF_PRIV_STACK_MIN_SIZE

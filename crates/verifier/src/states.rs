@@ -445,7 +445,6 @@ impl Env<'_> {
         }
         if self.aux[insn_idx as usize].calls_callback {
             let equal = self.states_equal(old, cur, Exact::RangeWithin);
-            *looping |= equal;
             return if equal { Found::Hit } else { Found::Miss };
         }
         if maybe_looping(old, cur)
@@ -542,6 +541,9 @@ impl Env<'_> {
     fn log_infinite_loop(&mut self, id: StateId, insn_idx: u32) {
         self.verbose_linfo(insn_idx, format_args!("; "));
         verbose!(self, "infinite loop detected at insn {insn_idx}\n");
+        if !self.profile().prints_endless_loops() {
+            return;
+        }
         verbose!(self, "cur state:");
         let curframe = self.cur.curframe();
         self.print_cur_state(curframe, true);

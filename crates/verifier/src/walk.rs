@@ -247,7 +247,11 @@ impl Env<'_> {
             self.commit_stack_write_marks();
         }
         match result {
-            Err(stop) if self.cur.speculative && recoverable_with_nospec(&stop) => {
+            Err(stop)
+                if self.cur.speculative
+                    && recoverable_with_nospec(&stop)
+                    && self.profile().errors_end_speculation() =>
+            {
                 let aux = &mut self.aux[at];
                 aux.nospec = true;
                 aux.alu_state = 0;
@@ -256,7 +260,9 @@ impl Env<'_> {
             Err(stop) => Err(stop),
             Ok(Step::Exit) => Ok(true),
             Ok(Step::Next) => {
-                let stop_here = self.cur.speculative && self.aux[at].nospec_result;
+                let stop_here = self.cur.speculative
+                    && self.aux[at].nospec_result
+                    && self.profile().errors_end_speculation();
                 let is_jump = matches!(insn.class(), class::JMP | class::JMP32);
                 if stop_here && is_jump && insn.code & OP != opcode::CALL & OP {
                     return Err(verifier_bug!(
@@ -429,7 +435,11 @@ impl Env<'_> {
     /// `process_bpf_exit_full`: back to the caller, or the end of the path.
     fn process_bpf_exit_full(&mut self, do_print_state: &mut bool) -> Res<Step> {
         let outermost = self.cur.curframe() == 0;
-        self.check_resource_leak(outermost, "BPF_EXIT instruction in main prog")?;
+        if self.profile().checks_resource_leaks() {
+            self.check_resource_leak(outermost, "BPF_EXIT instruction in main prog")?;
+        } else {
+            self.check_exit_leak(outermost)?;
+        }
         if !outermost {
             let mut at = self.insn_idx;
             let result = self.prepare_func_exit(&mut at);
@@ -535,7 +545,14 @@ impl Env<'_> {
         }
         self.check_reg_arg(BPF_REG_6, RegArg::Src)?;
         // The calls may end the program, and then nothing would be released.
-        self.check_resource_leak(true, "BPF_LD_[ABS|IND]")?;
+        if self.profile().checks_resource_leaks() {
+            self.check_resource_leak(true, "BPF_LD_[ABS|IND]")?;
+        } else {
+            self.check_leak_before_release(
+                "BPF_LD_[ABS|IND]",
+                "BPF_LD_[ABS|IND] cannot be mixed with socket references",
+            )?;
+        }
         if self.reg(BPF_REG_6).ty != PTR_TO_CTX {
             verbose!(self, "at the time of BPF_LD_ABS|IND R6 != pointer to skb\n");
             return Err(EINVAL);
