@@ -53,6 +53,10 @@ pub struct Args {
     #[arg(long, default_value = "full", value_parser = parse_caps)]
     caps: Caps,
 
+    /// As a kernel built with `CONFIG_BPF_KPROBE_OVERRIDE`, which has `bpf_override_return`
+    #[arg(long)]
+    kprobe_override: bool,
+
     /// Answer in JSON
     #[arg(short = 'j', long)]
     pub json: bool,
@@ -64,10 +68,19 @@ fn parse_caps(name: &str) -> std::result::Result<Caps, String> {
 
 impl Args {
     fn options(&self) -> Result<Options> {
-        let profile = Profile::from_name(&self.kernel)
-            .ok_or_else(|| Failure::unsupported(format_args!("the verifier of Linux {}", self.kernel)))?;
+        let profile = Profile::from_name(&self.kernel).ok_or_else(|| {
+            let known = Profile::NAMES.join(", ");
+            Failure::unsupported(format_args!("the verifier of Linux {} (there are {known})", self.kernel))
+        })?;
         let cpus = thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
-        Ok(Options { profile, caps: self.caps, log_level: self.level, log_size: self.log_size, cpus })
+        Ok(Options {
+            profile,
+            caps: self.caps,
+            log_level: self.level,
+            log_size: self.log_size,
+            cpus,
+            kprobe_override: self.kprobe_override,
+        })
     }
 }
 

@@ -197,7 +197,19 @@ impl Helper {
     /// `program of this type cannot use helper`.
     #[must_use]
     pub fn proto(&self, prog_type: ProgType, attach_type: AttachType) -> Option<&'static Proto> {
-        self.protos.iter().find(|proto| proto.allows(prog_type, attach_type))
+        self.proto_in(LATEST, prog_type, attach_type)
+    }
+
+    /// As [`Helper::proto`], in a release from 6.1 on; of those before 6.12, [`Proto::allows_in`] knows as much as of
+    /// that one.
+    #[must_use]
+    pub fn proto_in(
+        &self,
+        release: Release,
+        prog_type: ProgType,
+        attach_type: AttachType,
+    ) -> Option<&'static Proto> {
+        self.protos.iter().find(|proto| proto.allows_in(release, prog_type, attach_type))
     }
 
     /// Capability that programs with this prototype need in Linux 6.18; without it the kernel says that their

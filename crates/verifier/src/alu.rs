@@ -145,7 +145,8 @@ impl Env<'_> {
             verbose!(self, "R{dst} pointer arithmetic prohibited\n");
             return Err(EACCES);
         }
-        if self.reg(dst).ty == SCALAR_VALUE {
+        let tracked = if neg { self.profile().tracks_negation() } else { self.profile().tracks_byte_swaps() };
+        if tracked && self.reg(dst).ty == SCALAR_VALUE {
             self.check_reg_arg(dst, RegArg::DstNoMark)?;
             let src = *self.reg(dst);
             self.adjust_scalar_min_max_vals(insn, &src)

@@ -198,7 +198,8 @@ impl Env<'_> {
 
     /// `clear_all_pkt_pointers`: the packet may have moved.
     pub(crate) fn clear_all_pkt_pointers(&mut self) {
-        let invalidate = self.invalid_reg();
+        let readable = self.allow_ptr_leaks || !self.profile().stale_pointers_are_unreadable();
+        let invalidate = self.invalid_reg(readable);
         self.cur.for_each_reg(|reg| {
             use skep_uapi::helper::{DYNPTR_TYPE_SKB, DYNPTR_TYPE_SKB_META, DYNPTR_TYPE_XDP};
             let end = reg.ty == crate::reg_type::PTR_TO_PACKET_END;

@@ -174,7 +174,7 @@ impl Env<'_> {
         }
         self.mark_stack_slot_scratched(spi as u32);
         self.mark_stack_slot_scratched(spi as u32 - 1);
-        let invalidate = self.invalid_reg();
+        let invalidate = self.invalid_reg(self.allow_ptr_leaks);
         for slot in &mut self.cur.frames[frame].stack[spi as usize - 1..=spi as usize] {
             slot.bytes = [Slot::Invalid; 8];
         }

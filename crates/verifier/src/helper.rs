@@ -80,8 +80,16 @@ impl Env<'_> {
         if func_id < 0 || func_id as usize >= HelperId::ALL.len() {
             return Err(Errno::ERANGE);
         }
-        let row = helper(HelperId(func_id as u32)).ok_or(Errno::EINVAL)?;
-        let proto = row.proto(self.prog_type, self.expected_attach_type).ok_or(Errno::EINVAL)?;
+        let id = HelperId(func_id as u32);
+        let row = helper(id).ok_or(Errno::EINVAL)?;
+        if id == HelperId::OVERRIDE_RETURN && !self.options.kprobe_override {
+            return Err(Errno::EINVAL);
+        }
+        let release = self.profile().release();
+        if row.since > release {
+            return Err(Errno::ERANGE);
+        }
+        let proto = row.proto_in(release, self.prog_type, self.expected_attach_type).ok_or(Errno::EINVAL)?;
         let allowed = match row.cap(proto) {
             Cap::None => true,
             Cap::Bpf => self.bpf_capable,
@@ -103,7 +111,7 @@ impl Env<'_> {
                     "unknown func"
                 };
                 if self.log.needed() {
-                    let name = name(func_id);
+                    let name = if errno == Errno::ERANGE { "unknown".to_owned() } else { name(func_id) };
                     verbose!(self, "{why} {name}#{func_id}\n");
                 }
                 return Err(EINVAL);

@@ -142,6 +142,9 @@ impl Env<'_> {
         if meta.func_id == HelperId::KPTR_XCHG && ty.has(MEM_ALLOC) && regno == 2 {
             ty = ty.without(MEM_ALLOC | MEM_PERCPU);
         }
+        let trusted = self.profile().has_trusted_pointers();
+        let expected: Vec<RegType> =
+            expected.iter().copied().filter(|ty| trusted || !ty.has(PTR_TRUSTED)).collect();
         if !expected.contains(&ty) {
             if self.log.needed() {
                 let shown = self.reg_type_str(reg.ty);
@@ -163,6 +166,11 @@ impl Env<'_> {
         if let Some(arg) = arg.filter(|arg| arg.flags & OBJ_RELEASE != 0) {
             if arg.base == Arg::PtrToDynptr && reg.ty == PTR_TO_STACK {
                 return Ok(());
+            }
+            if reg.off != 0 && !self.profile().released_must_have_no_offset() {
+                let ty = self.reg_type_str(reg.ty);
+                verbose!(self, "dereference of modified {ty} ptr R{regno} off={} disallowed\n", reg.off);
+                return Err(EACCES);
             }
             if reg.off != 0 {
                 verbose!(

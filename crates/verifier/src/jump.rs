@@ -13,10 +13,12 @@ use crate::linked_regs::{LinkedReg, LinkedRegs};
 use crate::log;
 use crate::map::{Map, field};
 use crate::mem::{is_pointer_value, is_trusted_reg};
+use crate::profile::Profile;
+use crate::ptr_alu::BPF_MAX_VAR_OFF;
 use crate::reg::{BPF_ADD_CONST, BPF_ADD_CONST32, Reg};
 use crate::reg_arg::RegArg;
 use crate::reg_type::{
-    CONST_PTR_TO_MAP, PTR_TO_BTF_ID, PTR_TO_MAP_KEY, PTR_TO_MAP_VALUE, PTR_TO_MEM, PTR_TO_PACKET,
+    CONST_PTR_TO_MAP, PTR_TO_BTF_ID, PTR_TO_BUF, PTR_TO_MAP_KEY, PTR_TO_MAP_VALUE, PTR_TO_MEM, PTR_TO_PACKET,
     PTR_TO_PACKET_END, PTR_TO_PACKET_META, PTR_TO_SOCK_COMMON, PTR_TO_SOCKET, PTR_TO_STACK, PTR_TO_TCP_SOCK,
     PTR_TO_XDP_SOCK, RegType, SCALAR_VALUE,
 };
@@ -32,15 +34,18 @@ const AT_PKT_END: i32 = -1;
 const BEYOND_PKT_END: i32 = -2;
 
 /// `reg_not_null`: a pointer that is certainly valid.
-fn reg_not_null(reg: &Reg) -> bool {
-    if reg.ty.may_be_null() {
+fn reg_not_null(profile: Profile, reg: &Reg) -> bool {
+    let far = reg.val.smin <= -BPF_MAX_VAR_OFF || reg.val.smax >= BPF_MAX_VAR_OFF;
+    if reg.ty.may_be_null() || (far && profile.far_pointers_may_be_null()) {
         return false;
     }
+    let more = profile.knows_more_non_null_pointers();
     match reg.ty.base() {
-        PTR_TO_SOCKET | PTR_TO_TCP_SOCK | PTR_TO_MAP_VALUE | PTR_TO_MAP_KEY | PTR_TO_SOCK_COMMON
-        | CONST_PTR_TO_MAP => true,
-        PTR_TO_BTF_ID => is_trusted_reg(reg),
-        PTR_TO_MEM => !reg.ty.has(PTR_UNTRUSTED),
+        PTR_TO_SOCKET | PTR_TO_TCP_SOCK | PTR_TO_MAP_VALUE | PTR_TO_MAP_KEY | PTR_TO_SOCK_COMMON => true,
+        PTR_TO_XDP_SOCK | PTR_TO_BUF => profile.far_pointers_may_be_null(),
+        CONST_PTR_TO_MAP => more,
+        PTR_TO_BTF_ID => more && is_trusted_reg(reg),
+        PTR_TO_MEM => more && !reg.ty.has(PTR_UNTRUSTED),
         _ => false,
     }
 }
@@ -77,7 +82,7 @@ fn pkt_branch_taken(dst: &Reg, src: &Reg, opcode: u8) -> Option<bool> {
 }
 
 /// `is_branch_taken`: whether `reg1 <opcode> reg2` holds, where that is certain.
-fn is_branch_taken(reg1: &Reg, reg2: &Reg, opcode: u8, is_jmp32: bool) -> Option<bool> {
+fn is_branch_taken(profile: Profile, reg1: &Reg, reg2: &Reg, opcode: u8, is_jmp32: bool) -> Option<bool> {
     if is_pkt_pointer_any(reg1) && is_pkt_pointer_any(reg2) && !is_jmp32 {
         return pkt_branch_taken(reg1, reg2, opcode);
     }
@@ -86,7 +91,7 @@ fn is_branch_taken(reg1: &Reg, reg2: &Reg, opcode: u8, is_jmp32: bool) -> Option
             Some(value) => (reg1, value, opcode),
             None => (reg2, const_scalar(reg1, is_jmp32)?, flip(opcode)),
         };
-        if !reg_not_null(ptr) || value != 0 {
+        if !reg_not_null(profile, ptr) || value != 0 {
             return None;
         }
         return match opcode {
@@ -297,7 +302,7 @@ impl Env<'_> {
         let src_reg = self.check_jump_operands(insn)?;
         let dst_reg = *self.reg(dst);
 
-        let pred = is_branch_taken(&dst_reg, &src_reg, opcode, is_jmp32);
+        let pred = is_branch_taken(self.profile(), &dst_reg, &src_reg, opcode, is_jmp32);
         if pred.is_some() {
             if !is_pointer_value(false, &dst_reg) {
                 self.mark_chain_precision(dst)?;

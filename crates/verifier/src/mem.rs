@@ -480,7 +480,8 @@ impl Env<'_> {
             return Err(EINVAL);
         };
         if !self.allow_ptr_leaks {
-            let name = if self.profile().quotes_structures() { format!("'struct {name}'") } else { name.into() };
+            let name =
+                if self.profile().quotes_structures() { format!("'struct {name}'") } else { name.into() };
             verbose!(self, "{name} access is allowed only to CAP_PERFMON and CAP_SYS_ADMIN\n");
             return Err(crate::stop::EPERM);
         }

@@ -50,10 +50,20 @@ pub struct Options {
     pub log_size: Option<u32>,
     /// Processors of the machine (`nr_cpu_ids`), which bound what `bpf_get_smp_processor_id` returns.
     pub cpus: u32,
+    /// Whether the kernel was built with `CONFIG_BPF_KPROBE_OVERRIDE`, without which there is no
+    /// `bpf_override_return`. It is off where nobody asks for it.
+    pub kprobe_override: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { profile: Profile::LATEST, caps: Caps::FULL, log_level: 0, log_size: None, cpus: 2 }
+        Options {
+            profile: Profile::LATEST,
+            caps: Caps::FULL,
+            log_level: 0,
+            log_size: None,
+            cpus: 2,
+            kprobe_override: false,
+        }
     }
 }

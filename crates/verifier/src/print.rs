@@ -489,7 +489,9 @@ impl Env<'_> {
 
     /// `reg_type_str`.
     pub(crate) fn reg_type_str(&self, ty: RegType) -> String {
-        TypeStr(ty).to_string()
+        let text = TypeStr(ty).to_string();
+        // What memory of ring buffers was called when no other was allocated.
+        if self.profile().has_trusted_pointers() { text } else { text.replace("ringbuf_", "alloc_") }
     }
 
     /// `print_verification_stats`.

@@ -113,6 +113,42 @@ impl Profile {
         self.since(6, 2)
     }
 
+    /// Negated numbers are known (6.17).
+    pub(crate) fn tracks_negation(self) -> bool {
+        self.since(6, 17)
+    }
+
+    /// Numbers whose bytes were swapped are known; a fix of 7.0 that 6.18 has.
+    pub(crate) fn tracks_byte_swaps(self) -> bool {
+        self.since(6, 18)
+    }
+
+    /// Parts of spilled numbers are known when they are read (6.8).
+    pub(crate) fn fills_parts(self) -> bool {
+        self.since(6, 8)
+    }
+
+    /// Maps, trusted pointers and memory are known not to be null (6.12).
+    pub(crate) fn knows_more_non_null_pointers(self) -> bool {
+        self.since(6, 12)
+    }
+
+    /// Sockets of XDP and buffers are so too, and no pointer is that may be far out; a fix that 6.12 has, and 6.18
+    /// has not.
+    pub(crate) fn far_pointers_may_be_null(self) -> bool {
+        self.release == Release(6, 12)
+    }
+
+    /// There are trusted pointers, and memory of ring buffers is not called that of an allocation (6.2).
+    pub(crate) fn has_trusted_pointers(self) -> bool {
+        self.since(6, 2)
+    }
+
+    /// What is released must be the start of it whatever it is (6.3).
+    pub(crate) fn released_must_have_no_offset(self) -> bool {
+        self.since(6, 3)
+    }
+
     /// Structures of the kernel are said with their kind (6.3).
     pub(crate) fn quotes_structures(self) -> bool {
         self.since(6, 3)

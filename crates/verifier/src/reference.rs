@@ -50,14 +50,13 @@ impl Env<'_> {
         id
     }
 
-    /// `mark_reg_invalid`: what a pointer to something gone is.
-    pub(crate) fn invalid_reg(&self) -> impl Fn(&mut Reg) + use<> {
-        let leaks = self.allow_ptr_leaks || !self.profile().stale_pointers_are_unreadable();
+    /// `mark_reg_invalid`: what a pointer to something gone is, any number or nothing to be read.
+    pub(crate) fn invalid_reg(&self, readable: bool) -> impl Fn(&mut Reg) + use<> {
         let precise = !self.bpf_capable;
         move |reg| {
             reg.mark_unknown_imprecise();
             reg.precise = precise;
-            if !leaks {
+            if !readable {
                 reg.ty = NOT_INIT;
             }
         }
@@ -66,7 +65,7 @@ impl Env<'_> {
     /// `release_reference`: the object is gone, and so are all pointers to it.
     pub(crate) fn release_reference(&mut self, ref_obj_id: u32) -> Res {
         self.cur.release_reference_nomark(ref_obj_id)?;
-        let invalidate = self.invalid_reg();
+        let invalidate = self.invalid_reg(self.allow_ptr_leaks);
         self.cur.for_each_reg(|reg| {
             if reg.ref_obj_id == ref_obj_id {
                 invalidate(reg);

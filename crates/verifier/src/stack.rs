@@ -156,8 +156,12 @@ impl Env<'_> {
         let frameno = self.cur.frames[frame].frameno;
         let insn = self.insns[insn_idx as usize];
         let slot = self.slot(frame, spi);
-        let keeps = !slot.is_spilled_scalar() || !self.profile().spilled_numbers_may_be_corrupted();
-        if !self.allow_ptr_leaks && slot.is_spilled() && keeps && size != BPF_REG_SIZE {
+        let keeps = if self.profile().spilled_numbers_may_be_corrupted() {
+            slot.is_spilled() && !slot.is_spilled_scalar()
+        } else {
+            slot.bytes[0] == Slot::Spill
+        };
+        if !self.allow_ptr_leaks && keeps && size != BPF_REG_SIZE {
             verbose!(self, "attempt to corrupt spilled pointer on stack\n");
             return Err(EACCES);
         }
@@ -416,7 +420,8 @@ impl Env<'_> {
         }
         // The kernel returns here without a word about the access in the history.
         let Some(dst) = dst_regno else { return Ok(false) };
-        if size <= spill_size && off % BPF_REG_SIZE == 0 {
+        if size == spill_size || self.profile().fills_parts() && size <= spill_size && off % BPF_REG_SIZE == 0
+        {
             let to = self.reg_mut(dst);
             *to = Reg { subreg_def: to.subreg_def, ..*reg };
             if width(reg) > size * 8 {
