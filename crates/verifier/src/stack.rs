@@ -420,8 +420,8 @@ impl Env<'_> {
         }
         // The kernel returns here without a word about the access in the history.
         let Some(dst) = dst_regno else { return Ok(false) };
-        if size == spill_size || self.profile().fills_parts() && size <= spill_size && off % BPF_REG_SIZE == 0
-        {
+        let fits = size == spill_size || (size < spill_size && self.profile().fills_parts());
+        if fits && off % BPF_REG_SIZE == 0 {
             let to = self.reg_mut(dst);
             *to = Reg { subreg_def: to.subreg_def, ..*reg };
             if width(reg) > size * 8 {

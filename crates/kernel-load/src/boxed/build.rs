@@ -235,7 +235,7 @@ impl Job<'_> {
         if extras.events && !compiles(extras, &objects)? {
             extras = self.configure(Extras { events: false, ..extras })?;
         }
-        if !compiles(extras, &["kernel/bpf/verifier.o"])? {
+        if !compiles(extras, &["kernel/bpf/core.o", "kernel/bpf/verifier.o"])? {
             extras.verifier = false;
         }
         if extras.jit && !compiles(extras, &["kernel/bpf/tnum.o"])? {

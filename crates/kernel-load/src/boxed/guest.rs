@@ -26,6 +26,11 @@ const SHARED: &str = "/dev/skep";
 /// Where gcov's counters are.
 const GCOV: &str = "/sys/kernel/debug/gcov";
 
+/// For malloc of glibc, in the environment of the first process: memory that was freed is kept. To have it back takes a
+/// page fault a page, each as long as several system calls.
+pub(super) const KEEP_MEMORY: [&str; 3] =
+    ["MALLOC_MMAP_THRESHOLD_=33554432", "MALLOC_TRIM_THRESHOLD_=67108864", "MALLOC_TOP_PAD_=1048576"];
+
 /// The most that a guest holds of one log. Guests are small.
 const LOG_LIMIT: usize = 64 << 20;
 

@@ -42,7 +42,7 @@ pub use image::{ImageError, VmImage};
 pub(super) use port::open_port;
 pub(super) use unpack::Format;
 
-use super::guest::BOX;
+use super::guest::{BOX, KEEP_MEMORY};
 use super::initramfs::LIBRARIES;
 
 /// The emulator.
@@ -92,7 +92,8 @@ pub(super) const KVM_FAILS: &str = "KVM internal error";
 pub(super) fn command(image: &VmImage, initrd: &Path, kvm: bool) -> Result<Command, QemuError> {
     let qemu = find(QEMU).ok_or(QemuError::NotInstalled)?;
     let kernel = image.unpacked(&initrd.with_file_name(KERNEL))?;
-    let mut line = format!("{COMMAND_LINE} {BOX}=qemu LD_LIBRARY_PATH={LIBRARIES}");
+    let memory = KEEP_MEMORY.join(" ");
+    let mut line = format!("{COMMAND_LINE} {BOX}=qemu LD_LIBRARY_PATH={LIBRARIES} {memory}");
     if !kvm {
         line = format!("{line} {EMULATED}");
     }

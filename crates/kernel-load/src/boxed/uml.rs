@@ -17,7 +17,7 @@ use skep_program::{BtfRefKind, Program};
 use skep_uapi::{HelperId, ProgType, flags};
 
 use super::guest::{BELL_ASKED, BELL_DONE, answers_name, questions_name};
-use super::guest::{BOX, BOX_DIR};
+use super::guest::{BOX, BOX_DIR, KEEP_MEMORY};
 use crate::Observation;
 
 /// Memory of a guest, of which the host gives what is touched. With half of it, logs of every path of programs at the
@@ -174,6 +174,7 @@ impl UmlImage {
             .arg(format!("uml_dir={}", folder.display()))
             .arg(format!("init={}", quoted(executable)))
             .arg(format!("{BOX}=uml"))
+            .args(KEEP_MEMORY)
             .arg(format!("{BOX_DIR}={}", folder.display()));
         command
     }

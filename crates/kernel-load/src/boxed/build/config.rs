@@ -39,9 +39,10 @@ const RELAXED: [(&str, &str, &str); 2] = [
 ];
 
 /// Headers that single objects take in.
-const HEADERS: [(&str, &str); 4] = [
+const HEADERS: [(&str, &str); 5] = [
     ("events.h", include_str!("events.h")),
     ("gcov.h", include_str!("gcov.h")),
+    ("memory.h", include_str!("memory.h")),
     ("verifier.h", include_str!("verifier.h")),
     ("x86_jit.h", include_str!("x86_jit.h")),
 ];
@@ -129,26 +130,35 @@ fn selections(extras: Extras) -> String {
     text
 }
 
+/// Flags for the one `core.o` that is meant.
+const CORE_FLAGS: &str = "SKEP_CORE_FLAGS";
+
 /// Variables of makefiles that go with these extras, and with coverage. Make expands what is in parentheses.
 pub(super) fn variables(output: &Path, extras: Extras, coverage: bool) -> Vec<OsString> {
     let mut variables = Vec::new();
-    let mut include = |object: &str, flags: &str, header: &str| {
+    let mut include = |variable: &str, flags: &str, header: &str| {
         let header = output.join(FOLDER).join(header);
-        variables
-            .push(assignment(&format!("CFLAGS_{object}"), format!("{flags}-include {}", header.display())));
+        variables.push(assignment(variable, format!("{flags}-include {}", header.display())));
     };
     if extras.jit {
         // An object that is there in every tree, and has no flags of its own.
-        include("tnum.o", "", "x86_jit.h");
+        include("CFLAGS_tnum.o", "", "x86_jit.h");
     }
     if extras.events {
-        include("bpf_trace.o", "-I$(srctree)/kernel/trace ", "events.h");
+        include("CFLAGS_bpf_trace.o", "-I$(srctree)/kernel/trace ", "events.h");
     }
     if extras.verifier {
-        include("verifier.o", "", "verifier.h");
+        include("CFLAGS_verifier.o", "", "verifier.h");
+        // With the flags of its own, instead of which these are taken.
+        include(CORE_FLAGS, "-Wno-override-init $(cflags-nogcse-yy) ", "memory.h");
     }
     if coverage {
-        include("gcc_base.o", "-Wno-missing-prototypes -Wno-missing-declarations ", "gcov.h");
+        include("CFLAGS_gcc_base.o", "-Wno-missing-prototypes -Wno-missing-declarations ", "gcov.h");
+    }
+    if extras.verifier {
+        // Many an object is called so. That of kernel/sched loses flags that keep frame pointers, as all of the kernel
+        // does.
+        variables.push(format!("CFLAGS_core.o=$(if $(filter kernel/bpf,$(obj)),$({CORE_FLAGS}))").into());
     }
     if extras.events {
         // The header of x86 is found on User-Mode Linux too, where its registers have other names; what it would

@@ -8,12 +8,14 @@
 #include <linux/slab.h>
 #include <linux/version.h>
 
+#include "memory.h"
+
 /*
  * Each page of virtual memory is a mapping of the host here. A buffer that grows by an entry at a time, as the history
  * of instructions does since 6.12, would be mapped anew for each page: for minutes, and up to the host's last mapping.
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
-static inline void *skep_grow(void *buffer, size_t size, gfp_t flags)
+static inline void *skep_grow(const void *buffer, size_t size, gfp_t flags)
 {
 	return kvrealloc(buffer, size > PAGE_SIZE ? roundup_pow_of_two(size) : size, flags);
 }
