@@ -14,6 +14,7 @@ use crate::capture;
 use crate::input::{self, InputArgs};
 use crate::kernel::{self, BoxArgs};
 use crate::report::{Failure, Result, Verdict, note, print, progress};
+use crate::verifier::VerifierBackend;
 
 /// Put a program before several backends and compare: verdict, errno, message, log, runs, maps
 #[derive(clap::Args, Debug)]
@@ -24,6 +25,7 @@ Examples:
   skep diff filter.o -k host -k uml:6.1 --html out.html
   skep diff --cases cases.jsonl -k uml:6.1             one JSON object a line in, one a line out
   skep diff --cases cases.jsonl -k recorded:6.12 -k vm:6.12
+  skep diff filter.o --ours 6.18                       skep's verifier beside the running kernel
 
 The kernels get the identical bytes. Every backend is compared with the first that answers, and skep's own engine
 takes part with its runs where it can. Exit code 0: equal; 1: different; 2: something could not be asked, and why.")]
@@ -46,9 +48,9 @@ pub struct Args {
     #[arg(long)]
     kernels_only: bool,
 
-    /// Profile of skep's verifier to compare, for instance 6.18 (there is none yet)
+    /// Release whose verifier skep answers as, to be compared too: 6.18, 6.12 or 6.1; any number of times
     #[arg(long, value_name = "PROFILE")]
-    ours: Option<String>,
+    ours: Vec<String>,
 
     /// Log level at which logs are compared: 0 none, 1 the failing path, 2 every path
     #[arg(short = 'l', long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..8))]
@@ -93,11 +95,6 @@ struct Asked {
 }
 
 pub fn main(args: &Args) -> Result<Verdict> {
-    if args.ours.is_some() {
-        return Err(Failure::unsupported(
-            "the verifier (--ours); kernels are compared with each other, and runs with skep's own engine",
-        ));
-    }
     let mut asked = match (&args.cases, &args.input) {
         (Some(path), _) => of_cases(args, path)?,
         (None, Some(input)) => of_object(args, input)?,
@@ -116,6 +113,9 @@ pub fn main(args: &Args) -> Result<Verdict> {
             Some(_) => backends.extend(records.next().map(|r| Box::new(r) as Box<dyn Backend + Send>)),
             None => backends.push(kernel::open(name, &args.boxes)?),
         }
+    }
+    for release in &args.ours {
+        backends.push(Box::new(VerifierBackend::new(release)?));
     }
     compare(args, &asked, &mut backends)
 }

@@ -16,6 +16,7 @@ mod load;
 mod record;
 mod report;
 mod run;
+mod verifier;
 mod verify;
 
 use std::process::ExitCode;

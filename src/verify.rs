@@ -11,11 +11,12 @@ use std::thread;
 use serde_json::json;
 use skep_kernel_load::Verdict as KernelVerdict;
 use skep_program::Program;
-use skep_verifier::{Caps, Options, Outcome, Profile, Verdict as Said};
+use skep_verifier::{Caps, Options, Outcome, Verdict as Said};
 
 use crate::input::{self, InputArgs};
 use crate::load::{json, text};
 use crate::report::{Failure, Result, Verdict, note, print};
+use crate::verifier;
 
 /// Verify a program as a kernel does: its verdict, errno and log
 #[derive(clap::Args, Debug)]
@@ -68,11 +69,7 @@ fn parse_caps(name: &str) -> std::result::Result<Caps, String> {
 
 impl Args {
     fn options(&self) -> Result<Options> {
-        let profile = Profile::from_name(&self.kernel).ok_or_else(|| {
-            let known = Profile::NAMES.join(", ");
-            Failure::unsupported(format_args!("the verifier of Linux {} (there are {known})", self.kernel))
-        })?;
-        let cpus = thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
+        let (profile, cpus) = (verifier::profile(&self.kernel)?, verifier::cpus());
         Ok(Options {
             profile,
             caps: self.caps,

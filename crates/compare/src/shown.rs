@@ -49,9 +49,15 @@ impl<'a> Shown<'a> {
         let has_verdicts = |&i: &usize| with(i).is_some_and(|o| !o.verdicts.is_empty());
         let mut references: Vec<usize> = answered.first().copied().into_iter().collect();
         references.extend(answered.iter().copied().find(has_verdicts).filter(|i| !references.contains(i)));
+        // One that does not verify and one that does not run have nothing in common.
+        let comparable = |&(a, b): &(usize, usize)| {
+            let silent = |i| with(i).is_some_and(|o| o.not_run.is_some());
+            (has_verdicts(&a) && has_verdicts(&b)) || !(silent(a) || silent(b))
+        };
         let pairs = references.iter().flat_map(|&a| answered.iter().map(move |&b| (a, b)));
         let comparisons = pairs
             .filter(|(a, b)| a < b)
+            .filter(comparable)
             .filter_map(|(a, b)| {
                 let report = compare(request, with(a)?, with(b)?);
                 Some(Comparison { a, b, report })
