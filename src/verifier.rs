@@ -42,9 +42,14 @@ impl VerifierBackend {
                 NoAnswer::Load(format!("there is no program `{}` in the object", request.program))
             })?;
         let caps = Caps::from_name(request.caps.name()).unwrap_or(Caps::FULL);
-        let at = |&log_level: &u32| {
+        let at = |log_level| {
             let options = Options { caps, log_level, ..self.options.clone() };
             verdict(program, &options, &self.release).map_err(NoAnswer::Unsupported)
+        };
+        // What is rejected without a log is asked again with one, as kernels are.
+        let at = |&level: &u32| match at(level) {
+            Ok(verdict) if level == 0 && !verdict.accepted => at(1),
+            answer => answer,
         };
         let verdicts = request.levels.iter().map(at).collect::<std::result::Result<_, _>>()?;
         let not_run = (!request.inputs.is_empty()).then(|| "a verifier runs nothing".to_owned());
