@@ -79,7 +79,7 @@ fn files_that_are_no_programs_are_refused_by_name() {
         (sparse.to_str().expect("UTF-8"), "larger than"),
         ("/no/such/file", "no such file"),
     ] {
-        for command in ["run", "asm", "disasm", "load"] {
+        for command in ["run", "asm", "disasm", "load", "verify"] {
             let (code, said) = skep(&[command, path], b"");
             assert_eq!(code, Some(2), "{command} {path} said: {said}");
             assert!(said.contains(word), "{command} {path} should say {word:?}, and said: {said}");
@@ -98,6 +98,16 @@ fn wrong_use_is_told_from_wrong_input() {
         (&["run", "-", "--pcap", "/no/such/capture"], "no such file"),
         (&["run"], "required"),
         (&["load", "-", "-k", "uml:0.9"], "no kernel `uml:0.9` here"),
+        (&["verify"], "required"),
+        (&["verify", "-", "-t", "xpd"], "did you mean `xdp`"),
+        (&["verify", "-", "-p", "other"], "no program `other`"),
+        (&["verify", "-", "-l", "16"], "16"),
+        (&["verify", "-", "--log-size", "-1"], "-1"),
+        (&["verify", "-", "--caps", "root"], "full, capbpf, none"),
+        (&["verify", "-", "-k", "5.4"], "the verifier of Linux 5.4 (there are 6.18, 6.12, 6.1)"),
+        (&["verify", "-", "-k", "host"], "the verifier of Linux host"),
+        (&["verify", "-", "--cases", "/no/such/file"], "cannot be used with"),
+        (&["verify", "--cases", "/no/such/file"], "no such file"),
         (&["frobnicate"], "frobnicate"),
     ] {
         let (code, said) = skep(args, good);
@@ -184,5 +194,62 @@ fn kernels_that_are_none_say_what_they_are() {
             let sentences = said.lines().filter(|l| l.starts_with("error")).count();
             assert_eq!(sentences, 1, "{kernel}: {said}");
         }
+    }
+}
+
+/// No line of a damaged case file is answered.
+#[test]
+fn damaged_cases_are_refused_whole() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let whole = r#"{"id": "x", "insns": "b7000000020000009500000000000000", "prog_type": "xdp"}"#;
+    for (damaged, words) in [
+        (&b"{\"id\": "[..], "EOF"),
+        (br#"{"id": "y", "insns": "b700"#, "EOF"),
+        (br#"["y"]"#, "line 2"),
+        (br#"{"insns": "9500000000000000"}"#, "missing field `id`"),
+        (br#"{"id": "y"}"#, "missing field `insns`"),
+        (br#"{"id": "y", "insns": "9500000"}"#, "field `insns`"),
+        (br#"{"id": "y", "insns": "95000000"}"#, "field `insns`"),
+        (br#"{"id": "y", "insns": "zz00000000000000"}"#, "field `insns`"),
+        (br#"{"id": "y", "insns": "9500000000000000", "caps": "root"}"#, "unknown set `root`"),
+        (br#"{"id": "y", "insns": "9500000000000000", "prog_type": "xpd"}"#, "field `prog_type`"),
+        (br#"{"id": "y", "insns": "9500000000000000", "maps": [{"type": "arry"}]}"#, "field `maps.type`"),
+        (br#"{"id": "y", "insns": "9500000000000000", "btf": "9fe"}"#, "field `btf`"),
+        (b"{\"id\": \"\xff\"}", "not UTF-8"),
+    ] {
+        let bytes = [whole.as_bytes(), b"\n", damaged, b"\n"].concat();
+        let path = file(dir.path(), "cases.jsonl", &bytes);
+        for command in ["run", "load", "verify"] {
+            let output = Command::new(env!("CARGO_BIN_EXE_skep"))
+                .args([command, "--cases", &path])
+                .output()
+                .expect("skep starts");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{command}: {said}");
+            assert!(said.contains("cases.jsonl") && said.contains(words), "{command}: {words:?} in {said}");
+            assert_eq!(said.lines().count(), 1, "one sentence: {said}");
+            assert_eq!(output.stdout, b"", "{command}");
+        }
+    }
+}
+
+/// What the verifier does not do is said by name; what the kernel refuses before it verifies is its answer.
+#[test]
+fn programs_that_cannot_be_verified_are_named() {
+    for (prog_type, text, name) in [
+        ("tc", "call kfunc bpf_rcu_read_lock", "kernel functions (kfuncs)"),
+        ("fentry/do_nothing", "r1 = 0", "kernel BTF (attach target)"),
+    ] {
+        let text = format!(".program p, {prog_type}\n{text}\nr0 = 0\nexit\n");
+        let (code, said) = skep(&["verify", "-"], text.as_bytes());
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("program `p`") && said.contains(name), "{name:?} in {said}");
+    }
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    for (insns, prog_type) in [("", "\"xdp\""), ("9500000000000000", "9999"), ("ff00000000000000", "\"xdp\"")] {
+        let case = format!(r#"{{"id": "x", "insns": "{insns}", "prog_type": {prog_type}}}"#);
+        let path = file(dir.path(), "cases.jsonl", case.as_bytes());
+        let (code, said) = skep(&["verify", "--cases", &path], b"");
+        assert_eq!((code, said.as_str()), (Some(1), ""), "{case}");
     }
 }

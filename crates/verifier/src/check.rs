@@ -152,7 +152,8 @@ impl<'p> Env<'p> {
         self.remove_fastcall_spills_fills();
         self.check_max_stack_depth()?;
         self.optimize_bpf_loop();
-        self.do_misc_fixups()
+        self.do_misc_fixups()?;
+        self.fixup_call_args()
     }
 
     /// Statistics and log, and what user space gets of it.

@@ -5,7 +5,7 @@
 //! a path ends, a data-flow analysis turns them into the slots live before each instruction: those that may be
 //! read there or later, before they are certainly written. A kept state forgets the others.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use skep_uapi::limits::MAX_CALL_FRAMES;
@@ -113,7 +113,7 @@ impl Instance {
 #[derive(Debug, Default)]
 pub(crate) struct Liveness {
     instances: Vec<Instance>,
-    by_callchain: HashMap<([u32; MAX_CALL_FRAMES], usize), usize>,
+    by_callchain: BTreeMap<([u32; MAX_CALL_FRAMES], usize), usize>,
     /// The instance of the current state.
     cur: Option<usize>,
     /// The instances of the frames of the state that is asked about, and where it is.

@@ -6,6 +6,9 @@
 
 use std::fmt;
 
+#[cfg(test)]
+mod tests;
+
 /// A number of which the bits in `mask` are unknown; those are 0 in `value`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tnum {

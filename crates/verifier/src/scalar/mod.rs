@@ -7,6 +7,8 @@
 mod alu;
 mod branch;
 mod sync;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use branch::{Sides, branch_taken, cond, flip, invert};
 

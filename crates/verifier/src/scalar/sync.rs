@@ -158,11 +158,18 @@ impl Scalar {
 
     /// `reg_bounds_sync`: all that the descriptions say about one another.
     pub fn sync(&mut self) {
+        if self.var_off.is_const() && *self == Scalar::constant(self.var_off.value) {
+            return;
+        }
         self.update();
         for _ in 0..3 {
+            let before = *self;
             self.deduce_32();
             self.deduce_64();
             self.deduce_mixed();
+            if *self == before {
+                break;
+            }
         }
         self.bound_offset();
         self.update();

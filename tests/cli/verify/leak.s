@@ -1,0 +1,4 @@
+; Returns an address.
+.program leak, socket
+    r0 = r10
+    exit
