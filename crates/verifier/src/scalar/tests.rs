@@ -14,9 +14,11 @@ use super::Scalar;
 use crate::tnum::Tnum;
 
 type OnSets = fn(&mut Scalar, &Scalar);
+type Binary = (&'static str, OnSets, fn(u64, u64) -> u64);
+type Shift = (&'static str, OnSets, fn(u64, u32) -> u64, OnSets, fn(u32, u32) -> u32);
 
 /// Name, on sets, on numbers of 64 bits. The low halves of the results are those of the low halves.
-const BINARY: [(&str, OnSets, fn(u64, u64) -> u64); 6] = [
+const BINARY: [Binary; 6] = [
     ("add", Scalar::add, u64::wrapping_add),
     ("sub", Scalar::sub, u64::wrapping_sub),
     ("mul", Scalar::mul, u64::wrapping_mul),
@@ -26,7 +28,7 @@ const BINARY: [(&str, OnSets, fn(u64, u64) -> u64); 6] = [
 ];
 
 /// Name, on sets and on numbers of 64 bits, then of 32.
-const SHIFTS: [(&str, OnSets, fn(u64, u32) -> u64, OnSets, fn(u32, u32) -> u32); 3] = [
+const SHIFTS: [Shift; 3] = [
     ("lsh", Scalar::lsh, |x, by| x << by, Scalar::lsh_32, |x, by| x << by),
     ("rsh", Scalar::rsh, |x, by| x >> by, Scalar::rsh_32, |x, by| x >> by),
     ("arsh", Scalar::arsh, |x, by| (x as i64 >> by) as u64, Scalar::arsh_32, |x, by| (x as i32 >> by) as u32),
@@ -72,6 +74,21 @@ fn check_binary(a: &Scalar, b: &Scalar, xs: &[u64], ys: &[u64]) {
                 assert_has(&wide, want, name, (x, y));
                 assert_has(&half, want & 0xffff_ffff, name, (x, y));
             }
+        }
+    }
+}
+
+/// Each shift, of 64 and of 32 bits, of members of the set.
+fn check_shifts(a: &Scalar, xs: &[u64], by: u32) {
+    for (name, wide, on_wide, half, on_half) in SHIFTS {
+        let whole = after(a, |set| wide(set, &Scalar::constant(by.into())));
+        let low = after(a, |set| {
+            half(set, &Scalar::constant((by % 32).into()));
+            set.zext_32_to_64();
+        });
+        for &x in xs {
+            assert_has(&whole, on_wide(x, by), name, (x, by.into()));
+            assert_has(&low, on_half(x as u32, by % 32).into(), name, (x, by.into()));
         }
     }
 }
@@ -166,6 +183,18 @@ fn narrow_ranges_lose_no_result() {
 }
 
 #[test]
+fn shifts_to_the_edge_lose_no_result() {
+    for by in 0..64 {
+        for bit in 0..64 {
+            for max in [(1 << bit) - 1, 1 << bit, (1 << bit) + 1] {
+                let set = after(&Scalar { umax: max, ..Scalar::UNKNOWN }, |_| {});
+                check_shifts(&set, &[0, max / 2, max - u64::from(max > 0), max], by);
+            }
+        }
+    }
+}
+
+#[test]
 fn one_number_is_found_from_any_bounds_of_it() {
     for pivot in PIVOTS {
         for x in (-3i64..4).map(|d| pivot.wrapping_add(d as u64)) {
@@ -199,16 +228,7 @@ proptest! {
 
     #[test]
     fn shifts_lose_no_result((x, a) in member(), by in 0u32..64) {
-        let by_wide = Scalar::constant(by.into());
-        let by_half = Scalar::constant((by % 32).into());
-        for (name, wide, on_wide, half, on_half) in SHIFTS {
-            assert_has(&after(&a, |set| wide(set, &by_wide)), on_wide(x, by), name, (x, by.into()));
-            let low = after(&a, |set| {
-                half(set, &by_half);
-                set.zext_32_to_64();
-            });
-            assert_has(&low, on_half(x as u32, by % 32).into(), name, (x, by.into()));
-        }
+        check_shifts(&a, &[x], by);
     }
 
     #[test]
@@ -220,8 +240,8 @@ proptest! {
         });
         assert_has(&neg_32, (x as u32).wrapping_neg().into(), "neg32", (x, 0));
         assert_has(&after(&a, Scalar::zext_32_to_64), x & 0xffff_ffff, "zext", (x, 0));
-        let bytes = [(1, u64::from(x as u8), x as i8 as i64), (2, (x as u16).into(), x as i16 as i64)];
-        for (size, zero, sign) in bytes.into_iter().chain([(4, (x as u32).into(), x as i32 as i64)]) {
+        let bytes = [(1, u64::from(x as u8), i64::from(x as i8)), (2, (x as u16).into(), i64::from(x as i16))];
+        for (size, zero, sign) in bytes.into_iter().chain([(4, (x as u32).into(), i64::from(x as i32))]) {
             assert_has(&after(&a, |set| set.coerce_to_size(size)), zero, "coerce", (x, size.into()));
             let mut extended = a;
             extended.coerce_to_size_sx(size);
