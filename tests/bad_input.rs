@@ -246,7 +246,8 @@ fn programs_that_cannot_be_verified_are_named() {
         assert!(said.contains("program `p`") && said.contains(name), "{name:?} in {said}");
     }
     let dir = tempfile::tempdir().expect("a temporary directory");
-    for (insns, prog_type) in [("", "\"xdp\""), ("9500000000000000", "9999"), ("ff00000000000000", "\"xdp\"")] {
+    for (insns, prog_type) in [("", "\"xdp\""), ("9500000000000000", "9999"), ("ff00000000000000", "\"xdp\"")]
+    {
         let case = format!(r#"{{"id": "x", "insns": "{insns}", "prog_type": {prog_type}}}"#);
         let path = file(dir.path(), "cases.jsonl", case.as_bytes());
         let (code, said) = skep(&["verify", "--cases", &path], b"");

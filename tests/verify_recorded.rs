@@ -29,7 +29,11 @@ const TARGET: &str = "its attach target is not in the case file";
 const EXPLAINED: &[(&str, &str, &str)] = &[
     ("6.12", "endless_loop", MARKS),
     ("6.18", "progs612/c25723648081ff04/full/6.18", TARGET),
-    ("6.18", "progs612/85f987219715fdd5/capbpf/6.18", "mitigations of the recorder's machine make it too large"),
+    (
+        "6.18",
+        "progs612/85f987219715fdd5/capbpf/6.18",
+        "mitigations of the recorder's machine make it too large",
+    ),
 ];
 
 /// Case files of a directory.

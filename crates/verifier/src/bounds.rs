@@ -38,10 +38,13 @@ impl Env<'_> {
 
     /// As [`Env::reg_bounds_sanity_check`], for a number that is in no register; gives what to replace it with.
     pub(crate) fn scalar_sanity_check(&mut self, val: &Scalar, ctx: &str) -> Res<Option<Scalar>> {
-        let Some(msg) = violation(val) else { return Ok(None) };
+        let Some(msg) = violation(val).filter(|_| self.profile().checks_contradictions()) else {
+            return Ok(None);
+        };
+        let bug = if self.profile().contradictions_are_bugs() { "verifier bug: " } else { "" };
         verbose!(
             self,
-            "verifier bug: REG INVARIANTS VIOLATION ({ctx}): {msg} u64=[{:#x}, {:#x}] s64=[{:#x}, {:#x}] u32=[{:#x}, {:#x}] \
+            "{bug}REG INVARIANTS VIOLATION ({ctx}): {msg} u64=[{:#x}, {:#x}] s64=[{:#x}, {:#x}] u32=[{:#x}, {:#x}] \
              s32=[{:#x}, {:#x}] var_off=({:#x}, {:#x})\n",
             val.umin,
             val.umax,

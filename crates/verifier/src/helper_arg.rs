@@ -292,6 +292,12 @@ impl Env<'_> {
         }
         self.check_reg_arg(regno, RegArg::Src)?;
         let reg = *self.reg(regno);
+        let counts = meta.func_id == HelperId::LOOP && index == 0 && self.profile().loops_count_numbers();
+        if counts && reg.ty != SCALAR_VALUE {
+            let ty = self.reg_type_str(reg.ty);
+            verbose!(self, "R{regno} type={ty} expected=scalar\n");
+            return Err(EACCES);
+        }
         if arg.base == Arg::Anything {
             if self.is_pointer_value(regno) {
                 verbose!(self, "R{regno} leaks addr into helper function\n");

@@ -328,7 +328,7 @@ impl Env<'_> {
         }
         let target = insn_idx.wrapping_add_signed(insn.off.into()).wrapping_add(1);
         if self.push_stack(target, *insn_idx, false).is_none() {
-            return Err(EFAULT);
+            return Err(self.profile().too_many_paths());
         }
         let fake = if from_reg { None } else { Some(src_reg) };
         self.reg_set_min_max(dst, src, fake, opcode, is_jmp32)?;

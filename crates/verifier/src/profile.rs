@@ -6,6 +6,8 @@
 
 use skep_uapi::helper::Release;
 
+use crate::stop::{E2BIG, EFAULT, Stop};
+
 /// A kernel release that the verifier answers as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile {
@@ -147,6 +149,26 @@ impl Profile {
     /// What is released must be the start of it whatever it is (6.3).
     pub(crate) fn released_must_have_no_offset(self) -> bool {
         self.since(6, 3)
+    }
+
+    /// `bpf_loop` wants a number to count to; a fix that 6.12 has, and the others have not.
+    pub(crate) fn loops_count_numbers(self) -> bool {
+        self.release == Release(6, 12)
+    }
+
+    /// Too many paths are "too big", as anything else that is; a fix that 6.12 has, and the others have not.
+    pub(crate) fn too_many_paths(self) -> Stop {
+        if self.release == Release(6, 12) { E2BIG } else { EFAULT }
+    }
+
+    /// Contradictory ranges are said to be a bug of the verifier (6.16).
+    pub(crate) fn contradictions_are_bugs(self) -> bool {
+        self.since(6, 16)
+    }
+
+    /// Ranges are looked at for contradictions at all (6.8).
+    pub(crate) fn checks_contradictions(self) -> bool {
+        self.since(6, 8)
     }
 
     /// Structures of the kernel are said with their kind (6.3).

@@ -344,8 +344,8 @@ impl Env<'_> {
             );
             return Err(EACCES);
         };
-        let src = AccessSrc::Direct;
-        self.check_stack_range_initialized(ptr_regno, off, size, false, src, Access::Read, None)?;
+        let access = (AccessSrc::Direct, Access::Read);
+        self.check_stack_range_initialized(ptr_regno, off, size, false, access, None)?;
         // The registers may have been the same one.
         let reg = *self.reg(ptr_regno);
         let min_off = (reg.val.smin as i32).wrapping_add(off);
@@ -533,8 +533,7 @@ impl Env<'_> {
         off: i32,
         access_size: i32,
         zero_size_allowed: bool,
-        src: AccessSrc,
-        t: Access,
+        (src, t): (AccessSrc, Access),
         meta: Option<&mut CallArgMeta>,
     ) -> Res {
         let reg = *self.reg(regno);

@@ -2,7 +2,7 @@
 //! Tristate numbers (`kernel/bpf/tnum.c` @ 6.18): which bits of a 64-bit number are known.
 //!
 //! Every operation gives a tnum that holds each result of the concrete operation on numbers of its operands;
-//! the tests of [`crate::scalar`] exhaust that on small numbers. Precision is the kernel's, bit by bit.
+//! the tests exhaust that on small numbers. Precision is the kernel's, bit by bit.
 
 use std::fmt;
 

@@ -21,6 +21,10 @@ use skep_verifier::{Caps, Observer, Options, Outcome, Profile, Verdict, Verifier
 /// Instructions after which a verification is left alone.
 const WALKED: usize = 10_000;
 
+/// The one bug of a kernel's verifier that is also its answer: Linux 6.18.44 has it for a count of `bpf_loop` that is a
+/// pointer.
+const MISUSE: &str = "verifier bug: backtracking misuse";
+
 /// Programs that kernels were asked about, as they are before they are edited.
 static RECORDED: LazyLock<Vec<Case>> = LazyLock::new(|| {
     let text = include_str!("../../../tests/recorded/6.18/programs.jsonl");
@@ -59,7 +63,8 @@ fn check(program: &Program, options: &Options) -> Result<(), TestCaseError> {
     };
     prop_assert!(stats.insn_processed as usize <= BPF_COMPLEXITY_LIMIT_INSNS + 1);
     prop_assert!(options.log_level != 0 || log.is_empty(), "level 0 logs {log:?}");
-    prop_assert!(!log.contains("verifier bug"), "{log}");
+    let mut bugs = log.lines().filter(|line| line.starts_with("verifier bug") && *line != MISUSE);
+    prop_assert_eq!(bugs.next(), None, "{}", log);
     if let Some(size) = options.log_size {
         let room = usize::try_from(size).expect("64 bits").saturating_sub(1);
         prop_assert!(log.len() <= room, "{} bytes in a buffer of {size}", log.len());
@@ -365,7 +370,7 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(2000))]
+    #![proptest_config(config(10_000))]
 
     #[test]
     fn any_bytes_end_in_an_outcome(
