@@ -107,10 +107,13 @@ pub fn main(args: &Args) -> Result<Verdict> {
                 let failure = Failure::unsupported(format_args!("program `{}`: {what}", program.name));
                 if args.json {
                     println!("{}", unsupported(&program.name, &what));
-                } else {
-                    note(failure.message());
                 }
-                unanswered = Some(failure);
+                // The last one is told at the end.
+                if let Some(before) = unanswered.replace(failure)
+                    && !args.json
+                {
+                    note(before.message());
+                }
             }
         }
     }

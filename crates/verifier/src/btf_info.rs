@@ -64,6 +64,11 @@ impl Env<'_> {
         Ok(())
     }
 
+    /// Whether there is a record of a function.
+    pub(crate) fn has_func_info(&self) -> bool {
+        count(&self.program.func_info) != 0
+    }
+
     fn has_btf_info(&self) -> bool {
         count(&self.program.func_info) != 0 || count(&self.program.line_info) != 0
     }

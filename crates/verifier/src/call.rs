@@ -104,7 +104,7 @@ impl Env<'_> {
     /// `btf_check_subprog_call`: the same, where there is BTF; a function that it does not fit is unreliable from
     /// then on.
     pub(crate) fn btf_check_subprog_call(&mut self, subprog: u32) -> Res {
-        if self.program.func_info.bytes.is_empty() {
+        if !self.has_func_info() {
             return Err(EINVAL);
         }
         let sub = &self.subprogs[subprog as usize];

@@ -171,6 +171,11 @@ impl Profile {
         self.since(6, 8)
     }
 
+    /// Constants may be stored to contexts, as registers may (6.3).
+    pub(crate) fn stores_constants_to_contexts(self) -> bool {
+        self.since(6, 3)
+    }
+
     /// Structures of the kernel are said with their kind (6.3).
     pub(crate) fn quotes_structures(self) -> bool {
         self.since(6, 3)

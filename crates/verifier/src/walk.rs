@@ -16,7 +16,7 @@ use crate::reg_type::{
     SCALAR_VALUE,
 };
 use crate::state::{BPF_MAIN_FUNC, CALLER_SAVED, FuncState, VerifierState};
-use crate::stop::{E2BIG, EFAULT, EINVAL, ENOMEM, Res, Stop, verbose, verifier_bug};
+use crate::stop::{E2BIG, EACCES, EFAULT, EINVAL, ENOMEM, Res, Stop, verbose, verifier_bug};
 
 /// `BPF_OP` of a jump or ALU opcode.
 const OP: u8 = 0xf0;
@@ -72,7 +72,7 @@ impl Env<'_> {
 
     /// `do_check_subprogs`: global functions that are called, each on its own, until no new ones turn up.
     pub(crate) fn do_check_subprogs(&mut self) -> Res {
-        if self.program.func_info.bytes.is_empty() {
+        if !self.has_func_info() {
             return Ok(());
         }
         loop {
@@ -122,7 +122,7 @@ impl Env<'_> {
     /// What is known of the arguments when a function starts.
     fn enter_function(&mut self, subprog: u32) -> Res {
         if subprog == 0 && self.program.prog_type != ProgType::EXT {
-            if !self.program.func_info.bytes.is_empty() {
+            if self.has_func_info() {
                 let fits = self.btf_prepare_func_args(0);
                 if let Err(stop @ Stop::Unsupported(_)) = fits {
                     return Err(stop);
@@ -357,6 +357,11 @@ impl Env<'_> {
         let dst = u32::from(insn.dst);
         self.check_reg_arg(dst, RegArg::Src)?;
         let dst_type = self.reg(dst).ty;
+        if dst_type == PTR_TO_CTX && !self.profile().stores_constants_to_contexts() {
+            let ty = self.reg_type_str(dst_type);
+            verbose!(self, "BPF_ST stores into R{dst} {ty} is not allowed\n");
+            return Err(EACCES);
+        }
         let (off, size) = (i32::from(insn.off), size_to_bytes(insn.code));
         self.check_mem_access(self.insn_idx, dst, off, size, Access::Write, None, false, false)?;
         self.save_aux_ptr_type(dst_type, false)
