@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Linux's BPF verifier outside of the kernel.
 //!
-//! [`verify`] answers for a [`Program`] what `BPF_PROG_LOAD` of a given kernel release answers: verdict, error
+//! [`verify`] answers for a [`Program`](skep_program::Program) what `BPF_PROG_LOAD` of a given kernel release answers: verdict, error
 //! number, and the log to the letter. It follows `kernel/bpf/verifier.c` @ 6.18 in concepts, names and order of
 //! events, since the log shows them; each file holds one of the kernel's concepts and names the functions it
 //! stands for.

@@ -38,7 +38,7 @@ impl MapRef {
 pub struct Reg {
     /// What it holds.
     pub ty: RegType,
-    /// Fixed part of a pointer's offset; of a scalar with [`BPF_ADD_CONST`] the distance to the others of its id.
+    /// Fixed part of a pointer's offset; of a scalar with `BPF_ADD_CONST` the distance to the others of its id.
     pub off: i32,
     /// The kernel's union.
     pub(crate) extra: [u32; 3],

@@ -97,7 +97,7 @@ impl RetvalRange {
 pub struct FuncState {
     /// `r0` to `r10`.
     pub regs: [Reg; MAX_BPF_REG],
-    /// Instruction that called, or [`BPF_MAIN_FUNC`].
+    /// Instruction that called, or `BPF_MAIN_FUNC`.
     pub callsite: i32,
     /// Position in the call chain, from 0.
     pub frameno: u32,
