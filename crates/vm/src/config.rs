@@ -3,12 +3,25 @@
 
 use crate::Environment;
 
+/// What executes programs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// The interpreter, everywhere.
+    #[default]
+    Interpreter,
+    /// Machine code, on Linux on x86-64.
+    Jit,
+}
+
 /// Limits and surroundings of a [`crate::Machine`].
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Instructions that one run may take; `None` for no limit. A run stops at the first taken jump after it.
     pub budget: Option<u64>,
-    /// Confine each access to one object (stack frame, map value, packet) and name it in traps. Slow.
+    /// What executes programs.
+    pub engine: Engine,
+    /// Confine each access to one object (stack frame, map value, packet) and name it in traps. Slow, and for the
+    /// interpreter only.
     pub checked: bool,
     /// CPUs that per-cpu maps have values for; at least 1.
     pub cpus: u32,
@@ -22,6 +35,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Config {
+            engine: Engine::default(),
             budget: Some(1 << 32),
             checked: false,
             cpus: 1,

@@ -26,13 +26,15 @@ mod context;
 mod environment;
 mod helper;
 mod interp;
+#[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux", not(miri))), path = "jit/absent.rs")]
+mod jit;
 mod machine;
 mod map;
 mod memory;
 mod thread;
 mod trap;
 
-pub use config::Config;
+pub use config::{Config, Engine};
 pub use context::{Input, InputError};
 pub use environment::{Clock, Environment, Sysctl};
 pub use helper::{Redirect, TraceOutput};

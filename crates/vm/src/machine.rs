@@ -13,12 +13,13 @@ use skep_isa::DecodeError;
 use skep_program::{MapSpec, Object, Slot};
 use skep_uapi::{Errno, MapType};
 
-use crate::Config;
 use crate::helper;
 use crate::interp::Program;
+use crate::jit;
 use crate::map::{Map, MapContext, Ringbuf};
 use crate::memory::{GuestMemory, HANDLES, HEAP, PAGE};
 use crate::thread::Thread;
+use crate::{Config, Engine};
 
 /// Addresses of maps: `MAPS + STEP * index`. Nothing is mapped there.
 const MAPS: u32 = HANDLES + 0xf_0000;
@@ -115,6 +116,20 @@ pub enum MachineError {
         /// What it refers to.
         target: String,
     },
+    /// There is no JIT for this processor and operating system.
+    #[error("no JIT here: it compiles for Linux on x86-64")]
+    NoJit,
+    /// The JIT has no mode that names objects.
+    #[error("the JIT confines accesses to guest memory, not to objects: `checked` is for the interpreter")]
+    CheckedJit,
+    /// A program could not be compiled.
+    #[error("program `{program}` cannot be compiled: {errno}")]
+    Compile {
+        /// Name of the program.
+        program: Arc<str>,
+        /// `E2BIG` where its code would be too long, `ENOMEM` where the host has no memory for it.
+        errno: Errno,
+    },
     /// The host has no address space for the guest.
     #[error("no memory for the guest: {0}")]
     Memory(Errno),
@@ -179,12 +194,34 @@ impl fmt::Debug for Machine {
 }
 
 impl Machine {
-    /// Makes the maps of an object with their contents, and pre-decodes its programs.
+    /// Makes the maps of an object with their contents, and prepares its programs for the engine of `config`.
     ///
     /// # Errors
     /// [`MachineError`], which names the map, or the program and the instruction.
     pub fn new(object: &Object, config: Config) -> Result<Machine, MachineError> {
-        let memory = GuestMemory::new(config.memory_limit, config.checked).map_err(MachineError::Memory)?;
+        Self::build(object, config, false)
+    }
+
+    /// As [`Machine::new`]; machine code does not confine the accesses of programs.
+    ///
+    /// # Safety
+    /// Every program of the object was accepted, as it is and with these maps, by a verifier that proves what
+    /// Linux's does, and runs only on inputs of its program type ([`crate::Input::Packet`] and
+    /// [`crate::Input::Context`]): then its accesses are in bounds. Of any other program, an access may reach any
+    /// memory of the process.
+    #[allow(unsafe_code)]
+    pub unsafe fn new_verified(object: &Object, config: Config) -> Result<Machine, MachineError> {
+        Self::build(object, config, true)
+    }
+
+    fn build(object: &Object, config: Config, verified: bool) -> Result<Machine, MachineError> {
+        if config.engine == Engine::Jit && config.checked {
+            return Err(MachineError::CheckedJit);
+        }
+        // What a verifier passed writes nothing that it must not.
+        let protect = config.engine == Engine::Jit && !verified;
+        let memory =
+            GuestMemory::new(config.memory_limit, config.checked, protect).map_err(MachineError::Memory)?;
         let machine = Machine {
             helpers: helper::State::new(&config.environment),
             config,
@@ -200,7 +237,7 @@ impl Machine {
             machine.create_map(&spec.adjusted(cpus, PAGE), btf)?;
         }
         for program in &object.programs {
-            machine.add_program(program, object.maps.len())?;
+            machine.add_program(program, object.maps.len(), verified)?;
         }
         machine.fill(object)?;
         Ok(machine)
@@ -221,9 +258,17 @@ impl Machine {
         Ok(self.maps.push(map))
     }
 
-    fn add_program(&self, program: &skep_program::Program, maps: usize) -> Result<(), MachineError> {
+    fn add_program(
+        &self,
+        program: &skep_program::Program,
+        maps: usize,
+        verified: bool,
+    ) -> Result<(), MachineError> {
         let mut resolver = Linker { machine: self, maps, program: self.programs.count() };
-        let program = Program::new(program, &mut resolver)?;
+        let mut program = Program::new(program, &mut resolver)?;
+        if self.config.engine == Engine::Jit {
+            jit::compile(&mut program, self, self.programs.count(), verified)?;
+        }
         self.programs.push(program);
         Ok(())
     }

@@ -39,9 +39,9 @@ pub(crate) const HANDLES: u32 = NULL_AREA as u32;
 /// Where allocations start.
 pub(crate) const HEAP: u32 = 0x0100_0000;
 /// Bytes of the region. (Miri runs on a plain allocation, which has to be smaller.)
-const SPAN: u64 = if cfg!(miri) { HEAP as u64 + (4 << 20) } else { 1 << 32 };
+pub(crate) const SPAN: u64 = if cfg!(miri) { HEAP as u64 + (4 << 20) } else { 1 << 32 };
 /// Unmapped bytes on both ends: an `i16` displacement and the largest access stay inside of them.
-const GUARD: usize = 0x1_0000 + PAGE as usize;
+pub(crate) const GUARD: usize = 0x1_0000 + PAGE as usize;
 /// Pages of a 32-bit address space.
 const PAGES: usize = 1 << 20;
 
@@ -76,6 +76,8 @@ pub(crate) struct GuestMemory {
     objects: Objects,
     /// Accesses must also stay inside of one object.
     checked: bool,
+    /// The host's pages, too, have the permissions that programs have.
+    protect: bool,
 }
 
 // SAFETY: `base` is the start of a mapping that this value owns until it is dropped; every access through it
@@ -128,11 +130,12 @@ pub(crate) enum AtomicFault {
 impl GuestMemory {
     /// Reserves a region of which at most `limit` bytes can be given out. `checked` confines each access by
     /// [`GuestMemory::check`] and each atomic one to one object; for plain loads and stores the caller asks
-    /// [`Objects::allows`] before.
+    /// [`Objects::allows`] before. `protect` gives the host's pages the permissions of programs, for machine code,
+    /// which asks nobody.
     ///
     /// # Errors
     /// `ENOMEM` where the host has no address space left.
-    pub(crate) fn new(limit: u64, checked: bool) -> Result<Arc<GuestMemory>, Errno> {
+    pub(crate) fn new(limit: u64, checked: bool, protect: bool) -> Result<Arc<GuestMemory>, Errno> {
         // SAFETY: all zeros are a valid `AtomicU8`.
         let perms = unsafe { Box::<[AtomicU8; PAGES + 2]>::new_zeroed().assume_init() };
         let base = host::reserve(SPAN as usize, GUARD).ok_or(Errno::ENOMEM)?;
@@ -142,6 +145,7 @@ impl GuestMemory {
             pages: Mutex::new(Pages::new(HEAP / PAGE, (SPAN / u64::from(PAGE)) as u32, limit)),
             objects: Objects::default(),
             checked,
+            protect,
         }))
     }
 
@@ -156,8 +160,11 @@ impl GuestMemory {
         perm: Perm,
         object: Option<ObjectKind>,
     ) -> Result<Area, Errno> {
-        let area = self.take(len)?;
-        if !host::commit(self.host(area.addr), area.bytes()) {
+        let mut area = self.take(len)?;
+        if perm == Perm::Read && self.protect {
+            let alias = host::alias(self.host(area.addr), area.bytes()).ok_or(Errno::ENOMEM)?;
+            (area.kind, area.host) = (AreaKind::Aliased, alias);
+        } else if !host::commit(self.host(area.addr), area.bytes()) {
             return Err(Errno::ENOMEM);
         }
         self.open(&area, perm, object);
@@ -172,7 +179,7 @@ impl GuestMemory {
     pub(crate) fn alloc_mirrored(self: &Arc<Self>, len: u32, perm: Perm) -> Result<Area, Errno> {
         let mut area = self.take(len.checked_mul(2).ok_or(Errno::ENOMEM)?)?;
         // Before the attempt, which may fail half way: shared pages must not be taken for private ones.
-        area.mirrored = true;
+        area.kind = AreaKind::Mirrored;
         if !host::mirror(self.host(area.addr), len as usize) {
             return Err(Errno::ENOMEM);
         }
@@ -193,7 +200,9 @@ impl GuestMemory {
     fn take(self: &Arc<Self>, len: u32) -> Result<Area, Errno> {
         let count = len.max(1).div_ceil(PAGE);
         let page = self.pages().alloc(count).ok_or(Errno::ENOMEM)?;
-        Ok(Area { memory: Arc::clone(self), addr: page * PAGE, len, mirrored: false })
+        let addr = page * PAGE;
+        let host = NonNull::new(self.host(addr)).ok_or(Errno::ENOMEM)?;
+        Ok(Area { memory: Arc::clone(self), addr, len, host, kind: AreaKind::Plain })
     }
 
     fn open(&self, area: &Area, perm: Perm, object: Option<ObjectKind>) {
@@ -213,6 +222,11 @@ impl GuestMemory {
 
     fn pages(&self) -> MutexGuard<'_, Pages> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The host's address of guest address 0.
+    pub(crate) fn base(&self) -> u64 {
+        self.base.as_ptr() as u64
     }
 
     /// Whether accesses are confined to objects.
@@ -330,7 +344,7 @@ impl GuestMemory {
     /// [`BadAccess`] where a program may not read all of them; nothing is copied then.
     pub(crate) fn read_bytes(&self, addr: u64, out: &mut [u8]) -> Result<(), BadAccess> {
         self.check(addr, out.len() as u64, false)?;
-        self.copy_out(addr as u32, out);
+        copy_out(self.host(addr as u32), out);
         Ok(())
     }
 
@@ -340,7 +354,7 @@ impl GuestMemory {
     /// [`BadAccess`] where a program may not write all of them; nothing is copied then.
     pub(crate) fn write_bytes(&self, addr: u64, bytes: &[u8]) -> Result<(), BadAccess> {
         self.check(addr, bytes.len() as u64, true)?;
-        self.copy_in(addr as u32, bytes);
+        copy_in(self.host(addr as u32), bytes);
         Ok(())
     }
 
@@ -457,37 +471,35 @@ impl GuestMemory {
         // SAFETY: as for `atomic_u32`.
         Ok(unsafe { AtomicU64::from_ptr(self.host(addr as u32).cast()) })
     }
+}
 
-    /// Copies from committed guest memory; the caller has checked the range.
-    fn copy_out(&self, addr: u32, out: &mut [u8]) {
-        let host = self.host(addr);
-        let (words, rest) = out.as_chunks_mut::<8>();
-        for (i, word) in words.iter_mut().enumerate() {
-            // SAFETY: the callers checked that the range is committed.
-            let value = unsafe { host.add(i * 8).cast::<Unaligned<u64>>().read_volatile() }.0;
-            *word = value.to_ne_bytes();
-        }
-        let done = words.len() * 8;
-        for (i, byte) in rest.iter_mut().enumerate() {
-            // SAFETY: as above.
-            *byte = unsafe { host.add(done + i).read_volatile() };
-        }
+/// Copies from committed guest memory; the caller has checked the range.
+fn copy_out(host: *const u8, out: &mut [u8]) {
+    let (words, rest) = out.as_chunks_mut::<8>();
+    for (i, word) in words.iter_mut().enumerate() {
+        // SAFETY: the callers checked that the range is committed.
+        let value = unsafe { host.add(i * 8).cast::<Unaligned<u64>>().read_volatile() }.0;
+        *word = value.to_ne_bytes();
     }
+    let done = words.len() * 8;
+    for (i, byte) in rest.iter_mut().enumerate() {
+        // SAFETY: as above.
+        *byte = unsafe { host.add(done + i).read_volatile() };
+    }
+}
 
-    /// Copies into committed guest memory; the caller has checked the range.
-    fn copy_in(&self, addr: u32, bytes: &[u8]) {
-        let host = self.host(addr);
-        let (words, rest) = bytes.as_chunks::<8>();
-        for (i, word) in words.iter().enumerate() {
-            let value = Unaligned(u64::from_ne_bytes(*word));
-            // SAFETY: the callers checked that the range is committed.
-            unsafe { host.add(i * 8).cast::<Unaligned<u64>>().write_volatile(value) };
-        }
-        let done = words.len() * 8;
-        for (i, byte) in rest.iter().enumerate() {
-            // SAFETY: as above.
-            unsafe { host.add(done + i).write_volatile(*byte) };
-        }
+/// Copies into committed guest memory; the caller has checked the range.
+fn copy_in(host: *mut u8, bytes: &[u8]) {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (i, word) in words.iter().enumerate() {
+        let value = Unaligned(u64::from_ne_bytes(*word));
+        // SAFETY: the callers checked that the range is committed.
+        unsafe { host.add(i * 8).cast::<Unaligned<u64>>().write_volatile(value) };
+    }
+    let done = words.len() * 8;
+    for (i, byte) in rest.iter().enumerate() {
+        // SAFETY: as above.
+        unsafe { host.add(done + i).write_volatile(*byte) };
     }
 }
 
@@ -521,8 +533,27 @@ pub(crate) struct Area {
     memory: Arc<GuestMemory>,
     addr: u32,
     len: u32,
-    mirrored: bool,
+    /// Where the owner reads and writes it.
+    host: NonNull<u8>,
+    kind: AreaKind,
 }
+
+/// What the pages of an area are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AreaKind {
+    /// Private pages of the region, which the owner, too, uses there.
+    Plain,
+    /// The same shared pages twice in a row.
+    Mirrored,
+    /// Shared pages that are read-only in the region; the owner writes them elsewhere.
+    Aliased,
+}
+
+// SAFETY: `host` points to pages that the area owns until it is dropped; they are shared as those of
+// [`GuestMemory`] are.
+unsafe impl Send for Area {}
+// SAFETY: as above.
+unsafe impl Sync for Area {}
 
 impl Area {
     /// Guest address of the first byte.
@@ -540,15 +571,16 @@ impl Area {
         self.len.max(1).next_multiple_of(PAGE) as usize
     }
 
-    /// The guest address of an offset.
-    fn at(&self, offset: u32, len: usize) -> u32 {
+    /// Where the host finds `len` bytes from an offset on.
+    fn at(&self, offset: u32, len: usize) -> *mut u8 {
         assert!(offset as usize + len <= self.bytes(), "outside of the area");
-        self.addr + offset
+        // SAFETY: the area has as many bytes there.
+        unsafe { self.host.as_ptr().add(offset as usize) }
     }
 
     /// Copies bytes out.
     pub(crate) fn read(&self, offset: u32, out: &mut [u8]) {
-        self.memory.copy_out(self.at(offset, out.len()), out);
+        copy_out(self.at(offset, out.len()), out);
     }
 
     /// Copies bytes out, into a vector.
@@ -560,7 +592,7 @@ impl Area {
 
     /// Whether the bytes are these.
     pub(crate) fn equal(&self, offset: u32, bytes: &[u8]) -> bool {
-        let host = self.memory.host(self.at(offset, bytes.len()));
+        let host = self.at(offset, bytes.len());
         let (words, rest) = bytes.as_chunks::<8>();
         // SAFETY: `at` checked that the area, which is committed, has as many bytes; alignment is 1.
         let word = |i: usize| unsafe { host.add(i * 8).cast::<Unaligned<u64>>().read_volatile() }.0;
@@ -572,12 +604,12 @@ impl Area {
 
     /// Copies bytes in.
     pub(crate) fn write(&self, offset: u32, bytes: &[u8]) {
-        self.memory.copy_in(self.at(offset, bytes.len()), bytes);
+        copy_in(self.at(offset, bytes.len()), bytes);
     }
 
     /// Sets bytes to 0.
     pub(crate) fn zero(&self, offset: u32, len: u32) {
-        let host = self.memory.host(self.at(offset, len as usize));
+        let host = self.at(offset, len as usize);
         // SAFETY: the area is committed and writable for the host; zeroing races with guest accesses at worst
         // as two stores of the guest would.
         unsafe { host.write_bytes(0, len as usize) };
@@ -585,14 +617,14 @@ impl Area {
 
     /// Reads a scalar.
     pub(crate) fn load<T: Scalar>(&self, offset: u32) -> T {
-        let host = self.memory.host(self.at(offset, size_of::<T>()));
+        let host = self.at(offset, size_of::<T>());
         // SAFETY: the area is committed; alignment is 1.
         unsafe { host.cast::<Unaligned<T>>().read_volatile() }.0
     }
 
     /// Writes a scalar.
     pub(crate) fn store<T: Scalar>(&self, offset: u32, value: T) {
-        let host = self.memory.host(self.at(offset, size_of::<T>()));
+        let host = self.at(offset, size_of::<T>());
         // SAFETY: the area is committed; alignment is 1.
         unsafe { host.cast::<Unaligned<T>>().write_volatile(Unaligned(value)) };
     }
@@ -601,7 +633,7 @@ impl Area {
     pub(crate) fn atomic_u32(&self, offset: u32) -> &AtomicU32 {
         assert!(offset.is_multiple_of(4), "misaligned cell");
         // SAFETY: the area is committed and page-aligned; it lives as long as `self`.
-        unsafe { AtomicU32::from_ptr(self.memory.host(self.at(offset, 4)).cast()) }
+        unsafe { AtomicU32::from_ptr(self.at(offset, 4).cast()) }
     }
 
     /// The memory that it is a part of.
@@ -618,7 +650,10 @@ impl Drop for Area {
         let host = memory.host(self.addr);
         // Accesses that began before the permissions went away must still find memory there. Where the host
         // cannot give that, the pages are never used again, and keep what they have.
-        if host::discard(host, bytes, self.mirrored) {
+        if self.kind == AreaKind::Aliased {
+            host::unmap(self.host.as_ptr(), bytes);
+        }
+        if host::discard(host, bytes, self.kind != AreaKind::Plain) {
             memory.pages().free(self.addr / PAGE, bytes as u32 / PAGE);
         }
     }

@@ -14,6 +14,9 @@ use crate::interp::{Exec, Scratch};
 use crate::memory::{Area, GuestMemory, Object, ObjectKind, Perm};
 use crate::trap::Trap;
 
+/// Bytes of a frame.
+pub(crate) const FRAME_BYTES: u64 = MAX_BPF_STACK as u64;
+
 /// Where the frames of a thread are: frame 0 at the top, each callee below its caller.
 #[derive(Clone, Copy)]
 pub(crate) struct Frames {

@@ -58,7 +58,7 @@ fn eight_frames_and_no_more() {
 #[test]
 fn flat_memory_goes_in_and_out() {
     let source = "r0 = *(u8 *)(r1 + 2)\nr0 += r2\n*(u16 *)(r1 + 0) = 0x4242\nexit";
-    for config in [Config::default(), checked()] {
+    for config in [common::config(), checked()] {
         let outcome = run_on(&machine_with(source, config), Input::Mem(&[1, 2, 3]));
         assert_eq!((outcome.r0, outcome.data_out.as_slice()), (6, &[0x42, 0x42, 3][..]));
     }
@@ -105,7 +105,7 @@ fn checked_mode_names_the_map_value() {
 
 #[test]
 fn budget_stops_endless_loops() {
-    let config = Config { budget: Some(1000), ..Config::default() };
+    let config = Config { budget: Some(1000), ..common::config() };
     let outcome = run_on(&machine_with("again: r0 += 1\ngoto again\nexit", config), Input::Mem(&[]));
     assert_eq!(outcome.trap.unwrap().kind, TrapKind::Budget);
     assert_eq!(outcome.insn_count, 1000);
@@ -113,7 +113,7 @@ fn budget_stops_endless_loops() {
 
 #[test]
 fn another_thread_can_stop_a_run() {
-    let machine = machine_with("again: goto again\nexit", Config { budget: None, ..Config::default() });
+    let machine = machine_with("again: goto again\nexit", Config { budget: None, ..common::config() });
     let stop = machine.stop_handle();
     let started = Instant::now();
     let outcome = std::thread::scope(|scope| {

@@ -184,7 +184,7 @@ fn per_cpu_values_of_other_cpus() {
     fail:
         r0 = 77
         exit";
-    let machine = machine_with(source, Config { cpus: 2, ..Config::default() });
+    let machine = machine_with(source, Config { cpus: 2, ..common::config() });
     assert_eq!(run_on(&machine, Input::Mem(&[])).r0, 0);
 }
 
@@ -200,7 +200,7 @@ fn world_is_what_the_test_says() {
         ..Environment::reproducible()
     };
     let run = |source: &str| {
-        let config = Config { environment: environment.clone(), cpus: 4, ..Config::default() };
+        let config = Config { environment: environment.clone(), cpus: 4, ..common::config() };
         let machine = machine_with(source, config);
         let outcome = machine.thread().unwrap().on_cpu(2).run(0, Input::Mem(&[])).unwrap();
         assert_eq!(outcome.trap, None, "{source}");
@@ -460,7 +460,7 @@ fn locks_are_taken_once() {
     let unlock = "r1 = r10\nr1 += -4\ncall bpf_spin_unlock\n";
     let start = "*(u32 *)(r10 - 4) = 0\n";
     assert_eq!(r0(&format!("{start}{lock}{unlock}{lock}r0 = *(u32 *)(r10 - 4)\nexit")), 1);
-    let config = Config { budget: Some(1000), ..Config::default() };
+    let config = Config { budget: Some(1000), ..common::config() };
     let twice = machine_with(&format!("{start}{lock}{lock}exit"), config);
     let trap = run_on(&twice, Input::Mem(&[])).trap.expect("a trap");
     assert_eq!(trap.kind, TrapKind::Budget);
@@ -639,7 +639,7 @@ fn kernel_parameters_are_those_of_the_environment() {
             "*(u64 *)(r10 - 8) = -1\nr2 = r10\nr2 += -8\n{call}\nif r0 s< 0 goto out\nr0 <<= 56
             r1 = *(u64 *)(r10 - 8)\nr1 <<= 8\nr1 >>= 8\nr0 |= r1\nout:\nexit"
         );
-        let machine = machine_with(&source, Config { environment, ..Config::default() });
+        let machine = machine_with(&source, Config { environment, ..common::config() });
         let outcome = run_on(&machine, Input::Mem(&[]));
         assert_eq!(outcome.trap, None, "{call}");
         (outcome.r0, machine.take_new_sysctl())

@@ -42,7 +42,7 @@ const NESTED_LOOPS: &str = "
 
 #[test]
 fn loops_of_helpers_keep_to_the_budget() {
-    let config = Config { budget: Some(100_000), ..Config::default() };
+    let config = Config { budget: Some(100_000), ..common::config() };
     let outcome = run_on(&machine_with(NESTED_LOOPS, config), Input::Mem(&[]));
     assert_eq!(outcome.trap.map(|trap| trap.kind), Some(TrapKind::Budget));
     assert!(outcome.insn_count < 100_100, "{}", outcome.insn_count);
@@ -50,7 +50,7 @@ fn loops_of_helpers_keep_to_the_budget() {
 
 #[test]
 fn loops_of_helpers_can_be_stopped() {
-    let machine = machine_with(NESTED_LOOPS, Config { budget: None, ..Config::default() });
+    let machine = machine_with(NESTED_LOOPS, Config { budget: None, ..common::config() });
     let stop = machine.stop_handle();
     let outcome = std::thread::scope(|scope| {
         let run = scope.spawn(|| run_on(&machine, Input::Mem(&[])));
@@ -75,7 +75,7 @@ fn inner_maps_are_out_of_reach() {
         *(u32 *)(r10 - 4) = 0
         call bpf_map_lookup_elem
         exit";
-    for mode in [Config::default(), checked()] {
+    for mode in [common::config(), checked()] {
         let mut object = skep_asm::assemble(source, &skep_asm::Options::default()).unwrap();
         let inner = MapSpec {
             name: "inner".into(),
@@ -117,7 +117,7 @@ fn refusal(map_type: MapType, key_size: u32, value_size: u32, max_entries: u32) 
     let inner = (map_type == MapType::ARRAY_OF_MAPS).then(|| Box::new(inner));
     let name = "m".to_owned();
     let spec = MapSpec { name, map_type, key_size, value_size, max_entries, inner, ..MapSpec::default() };
-    let config = Config { memory_limit: 1 << 20, ..Config::default() };
+    let config = Config { memory_limit: 1 << 20, ..common::config() };
     Machine::new(&Object { maps: vec![spec].into(), ..Object::default() }, config).err()
 }
 
@@ -182,7 +182,7 @@ fn the_limit_holds_for_prefixes() {
         flags: skep_uapi::flags::map_create::BPF_F_NO_PREALLOC,
         ..MapSpec::default()
     };
-    let config = Config { memory_limit: 1 << 20, ..Config::default() };
+    let config = Config { memory_limit: 1 << 20, ..common::config() };
     let machine = Machine::new(&Object { maps: vec![spec].into(), ..Object::default() }, config).unwrap();
     let map = machine.map(0).unwrap();
     let key = |host: u32| [32_u32.to_ne_bytes(), host.to_be_bytes()].concat();
@@ -219,7 +219,7 @@ fn the_limit_holds_for_timers() {
         if r7 < 499992 goto more
     out:
         exit";
-    let machine = machine_with(source, Config { memory_limit: 1 << 20, ..Config::default() });
+    let machine = machine_with(source, Config { memory_limit: 1 << 20, ..common::config() });
     let outcome = run_on(&machine, Input::Mem(&[]));
     assert_eq!((outcome.trap, outcome.r0), (None, Errno::ENOMEM.negative() as u64));
 }
@@ -235,7 +235,7 @@ fn room_of_two_gigabytes_is_refused() {
         r3 = 0
         call bpf_skb_change_head
         exit";
-    let machine = machine_with(source, Config { memory_limit: 1 << 32, ..Config::default() });
+    let machine = machine_with(source, Config { memory_limit: 1 << 32, ..common::config() });
     let outcome = run_on(&machine, Input::Packet { data: &[0; 64], ctx: None });
     assert_eq!((outcome.trap, outcome.r0), (None, Errno::ENOMEM.negative() as u64));
 }

@@ -10,7 +10,7 @@ use skep_asm::{Options, assemble};
 use skep_kernel_load::Kernel;
 use skep_program::{Info, Object, load};
 use skep_uapi::{Bpf, TestRun};
-use skep_vm::{Config, Input, Machine};
+use skep_vm::{Input, Machine};
 
 const PACKET: [u8; 64] = [0; 64];
 
@@ -76,7 +76,7 @@ fn on_kernel(kernel: &Kernel, object: &Object, source: &str) -> Ran {
 }
 
 fn on_machine(object: &Object, source: &str) -> Ran {
-    let machine = Machine::new(object, Config { checked: true, ..Config::default() }).unwrap();
+    let machine = Machine::new(object, harness::config::strictest()).unwrap();
     let input = Input::Packet { data: &PACKET, ctx: None };
     let outcome = machine.thread().unwrap().run(0, input).unwrap();
     assert_eq!(outcome.trap, None, "{source}");

@@ -2,6 +2,9 @@
 //! Maps against those of the running kernel: the same attributes and operations get the same answers.
 //! Without the privilege for bpf(2) each test says `SKIP` and why.
 
+#[path = "common/config.rs"]
+mod config;
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
@@ -53,7 +56,7 @@ fn create<'k>(kernel: &'k Kernel, spec: &MapSpec) -> Result<Result<Pair<'k>, Err
         btf_key_type_id: 0,
         btf_value_type_id: 0,
     });
-    let config = Config { cpus: kernel.possible_cpus() as u32, ..Config::default() };
+    let config = Config { cpus: kernel.possible_cpus() as u32, ..config::config() };
     let machine = Machine::new(&Object::default(), config).unwrap();
     match (machine.create_map(spec, None).map(|_| machine), theirs) {
         (Ok(ours), Ok(theirs)) => Ok(Ok(Pair { kernel, theirs, ours })),

@@ -11,7 +11,7 @@ use skep_vm::{Config, Input, Machine, MachineError};
 fn one(map_type: MapType, key_size: u32, value_size: u32, max_entries: u32) -> Machine {
     let spec =
         MapSpec { name: "m".into(), map_type, key_size, value_size, max_entries, ..MapSpec::default() };
-    Machine::new(&Object { maps: vec![spec].into(), ..Object::default() }, Config::default()).unwrap()
+    Machine::new(&Object { maps: vec![spec].into(), ..Object::default() }, common::config()).unwrap()
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn longest_prefix_wins() {
             flags: 1,
             ..MapSpec::default()
         };
-        Machine::new(&Object { maps: vec![spec].into(), ..Object::default() }, Config::default()).unwrap()
+        Machine::new(&Object { maps: vec![spec].into(), ..Object::default() }, common::config()).unwrap()
     };
     let map = machine.map(0).unwrap();
     let key = |len: u32, address: [u8; 4]| [len.to_ne_bytes(), address].concat();
@@ -167,7 +167,7 @@ full:
 
 #[test]
 fn ring_buffer_wraps_fills_and_empties() {
-    for config in [Config::default(), checked()] {
+    for config in [common::config(), checked()] {
         let machine = machine_with(RING, config);
         let map = machine.map_by_name("ring").unwrap();
         let put = |len: u64, fill: u8, discard: bool| {
@@ -220,7 +220,7 @@ fn inner_maps_must_look_like_the_template() {
             ..MapSpec::default()
         };
         let maps = vec![outer, inner(3), inner(4)].into();
-        let machine = Machine::new(&Object { maps, ..Object::default() }, Config::default()).unwrap();
+        let machine = Machine::new(&Object { maps, ..Object::default() }, common::config()).unwrap();
         let map = machine.map(0).unwrap();
         let put = |key: u32, target: u32| machine.update(map, &key.to_ne_bytes(), &target.to_ne_bytes(), 0);
         assert_eq!(put(1, 1), Ok(()));
@@ -276,7 +276,7 @@ fn each_cpu_has_its_value() {
         r1 += 1
         *(u32 *)(r0 + 0) = r1
         exit";
-    let machine = machine_with(source, Config { cpus: 3, ..Config::default() });
+    let machine = machine_with(source, Config { cpus: 3, ..common::config() });
     for cpu in [0, 2, 2] {
         machine.thread().unwrap().on_cpu(cpu).run(0, Input::Mem(&[])).unwrap();
     }
@@ -296,7 +296,7 @@ fn memory_is_bounded() {
         ..MapSpec::default()
     };
     let machine =
-        Machine::new(&Object::default(), Config { memory_limit: 1 << 20, ..Config::default() }).unwrap();
+        Machine::new(&Object::default(), Config { memory_limit: 1 << 20, ..common::config() }).unwrap();
     assert!(machine.create_map(&spec(200), None).is_ok());
     assert_eq!(
         machine.create_map(&spec(200), None),

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use skep_isa::{ImmField, Insn, OffField, Op, RegField, Source, TABLE, eval};
 use skep_program::{MapSpec, Object, Program};
 use skep_uapi::{HelperId, MapType};
-use skep_vm::{Config, Input, Machine, TrapKind};
+use skep_vm::{Config, Engine, Environment, Input, Machine, TrapKind};
 
 fn object(insns: Vec<Insn>, maps: Vec<MapSpec>) -> Object {
     let maps = Arc::new(maps);
@@ -37,6 +37,14 @@ fn maps() -> Vec<MapSpec> {
         spec(MapType::PERCPU_ARRAY, 4, 8, 2, 0),
     ]
 }
+
+/// Engines that any program is safe in.
+const MODES: &[(Engine, bool)] = &[
+    (Engine::Interpreter, false),
+    (Engine::Interpreter, true),
+    #[cfg(all(target_arch = "x86_64", target_os = "linux", not(miri)))]
+    (Engine::Jit, false),
+];
 
 /// A legal encoding of a random row. Slot numbers come out right later.
 fn insn() -> impl Strategy<Value = Vec<Insn>> {
@@ -133,17 +141,23 @@ fn land(parts: Vec<Vec<Insn>>) -> Vec<Insn> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
 
     #[test]
     fn any_legal_program_ends(parts in prop::collection::vec(prop_oneof![4 => insn().boxed(), 1 => call().boxed()], 1..40), memory in prop::collection::vec(any::<u8>(), 0..64)) {
         let keep_memory = vec![Insn::new(0xbf, 6, 1, 0, 0)];
         let object = object(land([vec![keep_memory], parts].concat()), maps());
-        for checked in [false, true] {
-            let config = Config { budget: Some(20_000), checked, ..Config::default() };
+        let mut interpreted = None;
+        for (engine, checked) in MODES.iter().copied() {
+            let environment = Environment::reproducible();
+            let config = Config { engine, budget: Some(20_000), checked, environment, ..Config::default() };
             // What refers to maps or the kernel in a way that has no meaning here is refused.
             let Ok(machine) = Machine::new(&object, config) else { return Ok(()) };
             let outcome = machine.thread().unwrap().run(0, Input::Mem(&memory)).unwrap();
+            if !checked {
+                let expected = interpreted.get_or_insert_with(|| outcome.clone());
+                prop_assert_eq!(&outcome, &*expected);
+            }
             prop_assert!(outcome.insn_count <= 20_000 + object.programs[0].insns.len() as u64);
             prop_assert_eq!(outcome.data_out.len(), memory.len());
             if let Some(trap) = outcome.trap {

@@ -70,8 +70,8 @@ fn text(calls: &[(u32, [Value; 5])], section: &str) -> String {
 }
 
 fn machine(source: &str, checked: bool) -> Machine {
-    let config =
-        Config { budget: Some(100_000), checked, cpus: 2, memory_limit: 64 << 20, ..Config::default() };
+    let config = if checked { common::strictest() } else { common::config() };
+    let config = Config { budget: Some(100_000), cpus: 2, memory_limit: 64 << 20, ..config };
     machine_with(source, config)
 }
 

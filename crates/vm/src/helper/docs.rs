@@ -21,14 +21,14 @@ differs from the kernel's.
 
 fn page() -> String {
     let numbered = HelperId::ALL.iter().filter(|id| **id != HelperId::UNSPEC);
-    let is_here = |id: HelperId| id == HelperId::TAIL_CALL || row(id).is_some();
+    let is_here = |id: HelperId| id == HelperId::TAIL_CALL || find(id).is_some();
     let here = numbered.clone().filter(|id| is_here(**id)).count();
     let mut page = HEAD.to_owned();
     let _ = write!(page, "{here} of {} are here.\n\n", numbered.clone().count());
     page += "| number | helper | here | world | note |\n|---|---|---|---|---|\n";
     for &id in numbered {
         let yes = |yes: bool| if yes { "yes" } else { "" };
-        let (world, note) = match row(id) {
+        let (world, note) = match find(id) {
             Some(row) => (row.environment, row.note),
             None if id == HelperId::TAIL_CALL => (false, "an instruction of the interpreter"),
             None => (false, ""),

@@ -38,46 +38,59 @@ pub use state::TraceOutput;
 pub(crate) use timer::fire as fire_timer;
 
 use crate::interp::Exec;
+use crate::jit::{NativeHelper, native_helper};
 use crate::trap::Trap;
 
-/// A helper: takes `r1` to `r5`, gives `r0`.
-pub(crate) type Helper = fn(&mut Exec<'_>, [u64; 5]) -> Result<u64, Trap>;
+/// What a helper does: takes `r1` to `r5`, gives `r0`.
+pub(crate) type Call = fn(&mut Exec<'_>, [u64; 5]) -> Result<u64, Trap>;
 
 /// What there is to know of a helper.
-#[cfg_attr(not(test), expect(dead_code, reason = "the documentation is made from some of it"))]
-struct Row {
+pub(crate) struct Helper {
     id: HelperId,
-    call: Helper,
+    pub(crate) call: Call,
+    /// The same for machine code.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "there is a JIT for x86-64 alone"))]
+    pub(crate) native: NativeHelper,
+    /// It calls back into the program, or looks at the budget.
+    pub(crate) reenters: bool,
     /// The result comes from [`crate::Environment`].
+    #[cfg_attr(not(test), expect(dead_code, reason = "the documentation is made from it"))]
     environment: bool,
     /// How it differs from the kernel's; empty where it does not.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the documentation is made from it"))]
     note: &'static str,
 }
 
-impl Row {
-    const fn environment(self) -> Row {
-        Row { environment: true, ..self }
+impl Helper {
+    const fn environment(self) -> Helper {
+        Helper { environment: true, ..self }
     }
 
-    const fn note(self, note: &'static str) -> Row {
-        Row { note, ..self }
+    const fn note(self, note: &'static str) -> Helper {
+        Helper { note, ..self }
+    }
+
+    const fn reenters(self) -> Helper {
+        Helper { reenters: true, ..self }
     }
 }
 
 /// The row of a helper: its name in [`HelperId`] and its function.
 macro_rules! row {
     ($name:ident, $body:path) => {
-        Row {
+        Helper {
             id: HelperId::$name,
             call: |exec, regs| arg::call(HelperId::$name, $body, exec, regs),
+            native: native_helper!(|exec: &mut Exec<'_>, regs| arg::call(HelperId::$name, $body, exec, regs)),
+            reenters: false,
             environment: false,
             note: "",
         }
     };
 }
 
-/// The dispatch table, by number. `bpf_tail_call` is not here: the interpreter does it.
-const HELPERS: &[Row] = &[
+/// The dispatch table, by number. `bpf_tail_call` is not here: engines do it themselves.
+static HELPERS: &[Helper] = &[
     row!(MAP_LOOKUP_ELEM, map::lookup_elem),
     row!(MAP_UPDATE_ELEM, map::update_elem),
     row!(MAP_DELETE_ELEM, map::delete_elem),
@@ -136,7 +149,7 @@ const HELPERS: &[Row] = &[
     row!(MAP_PUSH_ELEM, map::push_elem),
     row!(MAP_POP_ELEM, map::pop_elem),
     row!(MAP_PEEK_ELEM, map::peek_elem),
-    row!(SPIN_LOCK, lock::spin_lock),
+    row!(SPIN_LOCK, lock::spin_lock).reenters(),
     row!(SPIN_UNLOCK, lock::spin_unlock),
     row!(SKB_ECN_SET_CE, skb::ecn_set_ce),
     row!(SKC_LOOKUP_TCP, socket::lookup).note("finds none"),
@@ -166,7 +179,7 @@ const HELPERS: &[Row] = &[
     row!(REDIRECT_PEER, redirect::redirect_peer).note("`Outcome::redirect` has the target"),
     row!(KTIME_GET_COARSE_NS, world::ktime_get_coarse_ns).environment(),
     row!(CHECK_MTU, socket::check_mtu).note("of the loopback device, the only one"),
-    row!(FOR_EACH_MAP_ELEM, iterate::for_each_map_elem),
+    row!(FOR_EACH_MAP_ELEM, iterate::for_each_map_elem).reenters(),
     row!(SNPRINTF, print::snprintf).note("pointers are printed as they are"),
     row!(TIMER_INIT, timer::init).note("`Thread::run_timer` makes timers fire"),
     row!(TIMER_SET_CALLBACK, timer::set_callback),
@@ -175,7 +188,7 @@ const HELPERS: &[Row] = &[
     row!(GET_FUNC_IP, world::get_func_ip).environment(),
     row!(GET_ATTACH_COOKIE, world::get_attach_cookie).environment(),
     row!(TRACE_VPRINTK, print::trace_vprintk).note("as `bpf_trace_printk`"),
-    row!(LOOP, iterate::bpf_loop),
+    row!(LOOP, iterate::bpf_loop).reenters(),
     row!(STRNCMP, string::strncmp),
     row!(XDP_GET_BUFF_LEN, xdp::get_buff_len),
     row!(XDP_LOAD_BYTES, xdp::load_bytes),
@@ -193,11 +206,7 @@ const HELPERS: &[Row] = &[
     row!(KTIME_GET_TAI_NS, world::ktime_get_tai_ns).environment(),
 ];
 
-fn row(id: HelperId) -> Option<&'static Row> {
-    HELPERS.binary_search_by_key(&id, |row| row.id).ok().map(|at| &HELPERS[at])
-}
-
 /// The helper of a number.
-pub(crate) fn find(id: HelperId) -> Option<Helper> {
-    row(id).map(|row| row.call)
+pub(crate) fn find(id: HelperId) -> Option<&'static Helper> {
+    HELPERS.binary_search_by_key(&id, |row| row.id).ok().map(|at| &HELPERS[at])
 }

@@ -88,6 +88,76 @@ macro_rules! define {
                 forms[form(width, source)]
             }
 
+            /// What kind of operands there are.
+            pub(crate) fn shape(self) -> Shape {
+                match self {
+                    $(Code::$ak64 | Code::$ak32 => Shape::Update { source: false },)*
+                    $(Code::$ax64 | Code::$ax32 => Shape::Update { source: true },)*
+                    $(Code::$jk64 | Code::$jk32 => Shape::Jump { source: false },)*
+                    $(Code::$jx64 | Code::$jx32 => Shape::Jump { source: true },)*
+                    $(Code::$ldx | Code::$ldsx => Shape::Load,)*
+                    $(Code::$st => Shape::StoreImm,)*
+                    $(Code::$stx => Shape::Store,)*
+                    Code::Neg64
+                    | Code::Neg32
+                    | Code::Zext16
+                    | Code::Zext32
+                    | Code::Zext64
+                    | Code::Swap16
+                    | Code::Swap32
+                    | Code::Swap64 => Shape::Update { source: false },
+                    Code::Movsx64 | Code::Movsx32 => Shape::Update { source: true },
+                    Code::LoadImm => Shape::Set,
+                    Code::LoadAcquire => Shape::Load,
+                    Code::StoreRelease => Shape::Store,
+                    Code::Atomic64 | Code::Atomic32 => Shape::Atomic,
+                    Code::LdAbs | Code::LdInd => Shape::PacketLoad,
+                    Code::Call => Shape::Call,
+                    Code::TailCall => Shape::TailCall,
+                    Code::Ja
+                    | Code::MayGoto
+                    | Code::NoHelper
+                    | Code::CallLocal
+                    | Code::Kfunc
+                    | Code::Exit
+                    | Code::OutsideFrame
+                    | Code::End => Shape::Other,
+                }
+            }
+
+            /// The condition of a conditional jump, and whether it compares 64 bits.
+            pub(crate) fn condition(self) -> Option<(Cond, bool)> {
+                match self {
+                    $(Code::$jk64 | Code::$jx64 => Some((Cond::$jump, true)),)*
+                    $(Code::$jk32 | Code::$jx32 => Some((Cond::$jump, false)),)*
+                    _ => None,
+                }
+            }
+
+            /// The operation of two-operand arithmetic, and whether it has 64 bits.
+            pub(crate) fn arithmetic(self) -> Option<(AluOp, bool)> {
+                match self {
+                    $(Code::$ak64 | Code::$ax64 => Some((AluOp::$alu, true)),)*
+                    $(Code::$ak32 | Code::$ax32 => Some((AluOp::$alu, false)),)*
+                    _ => None,
+                }
+            }
+
+            /// How much a plain load or store moves, or an atomic one of a fixed size.
+            pub(crate) fn access(self) -> Option<Size> {
+                match self {
+                    $(Code::$ldx | Code::$ldsx | Code::$st | Code::$stx => Some(Size::$size),)*
+                    Code::Atomic32 => Some(Size::W),
+                    Code::Atomic64 => Some(Size::Dw),
+                    _ => None,
+                }
+            }
+
+            /// Sign-extends what it loads.
+            pub(crate) fn sign_extends(self) -> bool {
+                matches!(self, $(Code::$ldsx)|*)
+            }
+
             /// `ldx`.
             pub(super) fn ldx(size: Size) -> Code {
                 match size { $(Size::$size => Code::$ldx,)* }
@@ -150,6 +220,21 @@ fn form(width: Width, source: Source) -> usize {
 }
 
 impl Code {
+    /// Leads, or may lead, to the instruction that `off` names.
+    pub(crate) fn jumps(self) -> bool {
+        matches!(self, Code::Ja | Code::MayGoto) || self.condition().is_some()
+    }
+
+    /// Control never goes on to the next instruction.
+    pub(crate) fn ends_line(self) -> bool {
+        matches!(self, Code::Ja | Code::Exit | Code::NoHelper | Code::Kfunc | Code::OutsideFrame | Code::End)
+    }
+
+    /// The old value of `dst` does not matter.
+    pub(crate) fn is_move(self) -> bool {
+        matches!(self, Code::Movsx64 | Code::Movsx32) || matches!(self.arithmetic(), Some((AluOp::Mov, _)))
+    }
+
     /// A change of byte order on a little-endian machine.
     pub(super) fn endian(op: EndianOp, size: Size) -> Code {
         match (op, size) {
@@ -164,8 +249,35 @@ impl Code {
     }
 }
 
+/// What kind of operands an instruction has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// `dst = dst op operand`, or a move.
+    Update { source: bool },
+    /// `dst = imm`.
+    Set,
+    /// `dst = [src + off]`.
+    Load,
+    /// `[dst + off] = src`.
+    Store,
+    /// `[dst + off] = imm`.
+    StoreImm,
+    /// Conditional: compares `dst`.
+    Jump { source: bool },
+    /// Read-modify-write of `[dst + off]`.
+    Atomic,
+    /// `r0` = bytes of the packet.
+    PacketLoad,
+    /// A helper.
+    Call,
+    /// To another program, or on to the next instruction.
+    TailCall,
+    /// No operands in registers.
+    Other,
+}
+
 /// Atomic operations as [`Insn::imm`] numbers them.
-pub(super) const ATOMIC_OPS: [AtomicOp; 10] = [
+pub(crate) const ATOMIC_OPS: [AtomicOp; 10] = [
     AtomicOp::Add,
     AtomicOp::Or,
     AtomicOp::And,
@@ -186,6 +298,15 @@ pub(super) const ATOMIC_OPS: [AtomicOp; 10] = [
 pub(crate) enum Reg { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, R11, R12, R13, R14, R15 }
 
 impl Reg {
+    /// The registers that instructions name.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux", not(miri)))]
+    #[rustfmt::skip]
+    pub(crate) const NAMED: [Reg; 11] = [
+        Reg::R0, Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5, Reg::R6, Reg::R7, Reg::R8, Reg::R9, Reg::R10,
+    ];
+    /// Arguments of calls.
+    pub(crate) const ARGUMENTS: [Reg; 5] = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
+
     /// The register of a number, of which the low 4 bits count.
     pub(super) fn new(number: u8) -> Reg {
         use Reg::*;

@@ -19,16 +19,20 @@ pub(crate) struct Program {
     /// Type of the program: what contexts are chosen by.
     pub(crate) prog_type: ProgType,
     /// Instructions, and a final [`Code::End`].
-    pub(super) insns: Box<[Insn]>,
+    pub(crate) insns: Box<[Insn]>,
     /// Slot of each instruction.
     slots: Box<[u32]>,
     /// Helpers that it calls.
-    pub(super) helpers: Box<[Helper]>,
+    pub(crate) helpers: Box<[&'static Helper]>,
+    /// Machine code, where there is any.
+    pub(crate) native: Option<crate::jit::Code>,
+    /// First instructions of the functions whose address it takes.
+    pub(crate) taken: Box<[u32]>,
 }
 
 impl Program {
     /// Slot of an instruction, for a trap.
-    pub(super) fn slot(&self, index: usize) -> usize {
+    pub(crate) fn slot(&self, index: usize) -> usize {
         self.slots.get(index).map_or(0, |&slot| slot as usize)
     }
 
@@ -54,7 +58,7 @@ impl Program {
         if decoded.is_empty() {
             return Err(fail(0, InsnProblem::Empty));
         }
-        let mut builder = Builder { resolver, index_of, helpers: Vec::new() };
+        let mut builder = Builder { resolver, index_of, helpers: Vec::new(), taken: Vec::new() };
         let mut insns = Vec::with_capacity(decoded.len() + 1);
         for (at, insn) in &decoded {
             insns.push(builder.insn(*at, insn).map_err(|problem| fail(*at, problem))?);
@@ -68,6 +72,8 @@ impl Program {
             insns: insns.into(),
             slots: slots.into(),
             helpers: builder.helpers.into(),
+            native: None,
+            taken: builder.taken.into(),
         })
     }
 }
@@ -91,7 +97,8 @@ struct Builder<'a> {
     resolver: &'a mut dyn Resolver,
     /// Index of the instruction that starts at a slot.
     index_of: Vec<Option<usize>>,
-    helpers: Vec<Helper>,
+    helpers: Vec<&'static Helper>,
+    taken: Vec<u32>,
 }
 
 impl Builder<'_> {
@@ -210,6 +217,7 @@ impl Builder<'_> {
             Imm64::MapIdxValue => self.resolver.map_value(index, insn.imm_hi as u32),
             Imm64::Func => {
                 let target = self.target(at, insn)?;
+                self.taken.push(target as u32);
                 self.resolver.function(target)
             }
             Imm64::MapFd | Imm64::MapValue => Err(InsnProblem::MapDescriptor(index)),

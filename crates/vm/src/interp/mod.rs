@@ -11,10 +11,13 @@ mod run;
 
 use skep_uapi::limits::MAX_CALL_FRAMES;
 
+pub(crate) use code::{ATOMIC_OPS, Code, Insn, Reg, Shape};
 pub(crate) use decode::Program;
+pub(crate) use run::outside_frame;
 
 use crate::context::Context;
 use crate::helper::Redirect;
+use crate::jit;
 use crate::machine::{Function, Machine};
 use crate::memory::GuestMemory;
 use crate::thread::Frames;
@@ -59,11 +62,13 @@ pub(crate) struct Exec<'m> {
     pub(crate) value: Vec<u8>,
     /// Where the last redirect helper asked the packet to go.
     pub(crate) redirect: Option<Redirect>,
-    frames: Frames,
+    /// What machine code keeps of the run.
+    pub(crate) native: jit::State,
+    pub(crate) frames: Frames,
     callers: Vec<Frame<'m>>,
     tail_calls: u32,
     /// Instructions that may run before the next look at budget and stop flag. Negative when overdrawn.
-    fuel: i64,
+    pub(crate) fuel: i64,
     /// All fuel given so far.
     granted: u64,
 }
@@ -87,6 +92,7 @@ impl<'m> Exec<'m> {
             key,
             value,
             redirect: None,
+            native: jit::State::new(machine.memory().base() + frames.pointer(0)),
             frames,
             callers,
             tail_calls: 0,
@@ -112,7 +118,11 @@ impl<'m> Exec<'m> {
 
     /// Runs the program from its first instruction with `r1` and `r2` as given.
     pub(crate) fn start(&mut self, args: [u64; 2]) -> Result<u64, Trap> {
-        self.enter(0, [args[0], args[1], 0, 0, 0])
+        let args = [args[0], args[1], 0, 0, 0];
+        match self.start_native(args) {
+            Some(result) => result,
+            None => self.enter(0, args),
+        }
     }
 
     /// Calls a function of a program on behalf of a helper: `function` is what `ld_imm64` of a function gave.
@@ -124,8 +134,11 @@ impl<'m> Exec<'m> {
         if self.fuel <= 0 {
             self.refuel()?;
         }
-        let Function { program, index } =
-            self.machine.function(function).ok_or(TrapKind::BadCallback(function))?;
+        let function = self.machine.function(function).ok_or(TrapKind::BadCallback(function))?;
+        if let Some(result) = self.call_native(function, args) {
+            return result;
+        }
+        let Function { program, index } = function;
         if self.callers.len() + 1 >= MAX_CALL_FRAMES {
             return Err(TrapKind::CallDepth.into());
         }
@@ -148,7 +161,7 @@ impl<'m> Exec<'m> {
 
     /// Grants more fuel, unless the budget is used up or the run was stopped.
     #[cold]
-    fn refuel(&mut self) -> Result<(), TrapKind> {
+    pub(crate) fn refuel(&mut self) -> Result<(), TrapKind> {
         if self.machine.stopped() {
             return Err(TrapKind::Stopped);
         }

@@ -9,11 +9,39 @@ use skep_uapi::limits::{BPF_MAX_MAY_GOTO, MAX_BPF_STACK, MAX_CALL_FRAMES, MAX_TA
 
 use super::code::{ATOMIC_OPS, Code, Insn, flat_codes};
 use super::{Exec, Frame};
-use crate::memory::{GuestMemory, Scalar};
+use crate::memory::{AtomicFault, GuestMemory, Scalar};
 use crate::trap::{BadAccess, Trap, TrapKind};
 
 /// Registers; the last five are never named.
 type Regs = [u64; 16];
+
+/// The address of an access: the low half of a register, and a displacement.
+#[inline(always)]
+fn place(register: u64, off: i32) -> u64 {
+    u64::from(register as u32).wrapping_add_signed(i64::from(off))
+}
+
+/// The trap of an access that was refused, which shows the whole address.
+#[cold]
+fn bad(memory: &GuestMemory, register: u64, insn: &Insn, size: Size, write: bool) -> BadAccess {
+    memory.explain(register.wrapping_add_signed(i64::from(insn.off)), size, write)
+}
+
+/// The trap of an atomic access that was not done.
+#[cold]
+fn atomic_trap(
+    fault: AtomicFault,
+    memory: &GuestMemory,
+    register: u64,
+    insn: &Insn,
+    size: Size,
+    write: bool,
+) -> TrapKind {
+    match fault {
+        AtomicFault::Access(_) => bad(memory, register, insn, size, write).into(),
+        AtomicFault::Misaligned => fault.trap(register.wrapping_add_signed(i64::from(insn.off))),
+    }
+}
 
 #[inline(always)]
 fn load<T: Scalar, const CHECKED: bool>(memory: &GuestMemory, addr: u64) -> Option<T> {
@@ -61,13 +89,38 @@ impl<'m> Exec<'m> {
                 return Err(Trap::from($kind));
             }};
         }
-        /// Leaves the straight line for another: accounts for it, and looks at the budget.
+        /// Leaves the straight line for another, without a look at the budget.
         macro_rules! leave {
             ($target:expr) => {{
                 self.fuel -= (pc + 1 - line) as i64;
                 pc = $target;
                 line = pc;
+                continue;
+            }};
+        }
+        /// Leaves the straight line for the start of a function or program: looks at the budget.
+        macro_rules! enter {
+            ($target:expr) => {{
+                self.fuel -= (pc + 1 - line) as i64;
+                pc = $target;
+                line = pc;
                 if self.fuel <= 0 {
+                    if let Err(kind) = self.refuel() {
+                        *at = pc;
+                        return Err(kind.into());
+                    }
+                }
+                continue;
+            }};
+        }
+        /// Jumps: looks at the budget on the way back.
+        macro_rules! jump {
+            ($target:expr) => {{
+                self.fuel -= (pc + 1 - line) as i64;
+                let from = pc;
+                pc = $target;
+                line = pc;
+                if self.fuel <= 0 && pc <= from {
                     if let Err(kind) = self.refuel() {
                         *at = pc;
                         return Err(kind.into());
@@ -101,52 +154,52 @@ impl<'m> Exec<'m> {
                         $(
                             Code::$jk64 => {
                                 if eval::cond(Cond::$jump, Width::W64, regs[$dst], $insn.imm) {
-                                    leave!($insn.off as usize);
+                                    jump!($insn.off as usize);
                                 }
                             }
                             Code::$jx64 => {
                                 if eval::cond(Cond::$jump, Width::W64, regs[$dst], regs[$src]) {
-                                    leave!($insn.off as usize);
+                                    jump!($insn.off as usize);
                                 }
                             }
                             Code::$jk32 => {
                                 if eval::cond(Cond::$jump, Width::W32, regs[$dst], $insn.imm) {
-                                    leave!($insn.off as usize);
+                                    jump!($insn.off as usize);
                                 }
                             }
                             Code::$jx32 => {
                                 if eval::cond(Cond::$jump, Width::W32, regs[$dst], regs[$src]) {
-                                    leave!($insn.off as usize);
+                                    jump!($insn.off as usize);
                                 }
                             }
                         )*
                         $(
                             Code::$ldx => {
-                                let addr = regs[$src].wrapping_add_signed(i64::from($insn.off));
+                                let addr = place(regs[$src], $insn.off);
                                 match load::<$int, CHECKED>(memory, addr) {
                                     Some(value) => regs[$dst] = value.widen(),
-                                    None => trap!(memory.explain(addr, Size::$size, false)),
+                                    None => trap!(bad(memory, regs[$src], $insn, Size::$size, false)),
                                 }
                             }
                             Code::$ldsx => {
-                                let addr = regs[$src].wrapping_add_signed(i64::from($insn.off));
+                                let addr = place(regs[$src], $insn.off);
                                 match load::<$int, CHECKED>(memory, addr) {
                                     Some(value) => {
                                         regs[$dst] = eval::sign_extend(Size::$size, value.widen());
                                     }
-                                    None => trap!(memory.explain(addr, Size::$size, false)),
+                                    None => trap!(bad(memory, regs[$src], $insn, Size::$size, false)),
                                 }
                             }
                             Code::$st => {
-                                let addr = regs[$dst].wrapping_add_signed(i64::from($insn.off));
+                                let addr = place(regs[$dst], $insn.off);
                                 if store::<$int, CHECKED>(memory, addr, $int::narrow($insn.imm)).is_none() {
-                                    trap!(memory.explain(addr, Size::$size, true));
+                                    trap!(bad(memory, regs[$dst], $insn, Size::$size, true));
                                 }
                             }
                             Code::$stx => {
-                                let addr = regs[$dst].wrapping_add_signed(i64::from($insn.off));
+                                let addr = place(regs[$dst], $insn.off);
                                 if store::<$int, CHECKED>(memory, addr, $int::narrow(regs[$src])).is_none() {
-                                    trap!(memory.explain(addr, Size::$size, true));
+                                    trap!(bad(memory, regs[$dst], $insn, Size::$size, true));
                                 }
                             }
                         )*
@@ -166,10 +219,10 @@ impl<'m> Exec<'m> {
                         Code::Swap32 => regs[$dst] = u64::from((regs[$dst] as u32).swap_bytes()),
                         Code::Swap64 => regs[$dst] = regs[$dst].swap_bytes(),
                         Code::LoadImm => regs[$dst] = $insn.imm,
-                        Code::Ja => leave!($insn.off as usize),
+                        Code::Ja => jump!($insn.off as usize),
                         Code::MayGoto => {
                             if may_goto == 0 {
-                                leave!($insn.off as usize);
+                                jump!($insn.off as usize);
                             }
                             may_goto -= 1;
                         }
@@ -179,26 +232,31 @@ impl<'m> Exec<'m> {
                             }
                         }
                         Code::LoadAcquire => {
-                            let addr = regs[$src].wrapping_add_signed(i64::from($insn.off));
-                            match memory.load_acquire(Size::ALL[$insn.imm as usize & 3], addr) {
+                            let addr = place(regs[$src], $insn.off);
+                            let size = Size::ALL[$insn.imm as usize & 3];
+                            match memory.load_acquire(size, addr) {
                                 Ok(value) => regs[$dst] = value,
-                                Err(fault) => trap!(fault.trap(addr)),
+                                Err(fault) => {
+                                    trap!(atomic_trap(fault, memory, regs[$src], $insn, size, false));
+                                }
                             }
                         }
                         Code::StoreRelease => {
-                            let addr = regs[$dst].wrapping_add_signed(i64::from($insn.off));
+                            let addr = place(regs[$dst], $insn.off);
                             let size = Size::ALL[$insn.imm as usize & 3];
                             if let Err(fault) = memory.store_release(size, addr, regs[$src]) {
-                                trap!(fault.trap(addr));
+                                trap!(atomic_trap(fault, memory, regs[$dst], $insn, size, true));
                             }
                         }
                         Code::Call => {
-                            let helper = self.program.helpers[$insn.imm as usize];
+                            let helper = self.program.helpers[$insn.imm as usize].call;
                             // A helper may call back into the program, which takes off the same fuel.
                             self.fuel -= (pc + 1 - line) as i64;
                             line = pc + 1;
                             *at = pc;
                             regs[0] = helper(self, [regs[1], regs[2], regs[3], regs[4], regs[5]])?;
+                            // Nothing is left in them, as machine code, too, lets nobody see what a helper left.
+                            regs[1..6].fill(0);
                         }
                         Code::LdAbs | Code::LdInd => {
                             let base = if $insn.code == Code::LdInd { regs[$src] as u32 } else { 0 };
@@ -227,7 +285,7 @@ impl<'m> Exec<'m> {
                             self.callers.push(Frame { program: self.program, pc: pc + 1, saved, may_goto });
                             regs[10] = self.frames.pointer(self.callers.len());
                             may_goto = BPF_MAX_MAY_GOTO;
-                            leave!($insn.off as usize);
+                            enter!($insn.off as usize);
                         }
                         Code::Exit => {
                             if self.callers.len() == bottom {
@@ -242,7 +300,7 @@ impl<'m> Exec<'m> {
                             Ok(true) => {
                                 insns = &self.program.insns;
                                 may_goto = BPF_MAX_MAY_GOTO;
-                                leave!(0);
+                                enter!(0);
                             }
                             Ok(false) => {}
                             Err(kind) => trap!(kind),
@@ -274,18 +332,24 @@ impl<'m> Exec<'m> {
 
     /// `bpf_tail_call`: whether there is a program to go on with.
     fn tail_call(&mut self, array: u64, index: u32) -> Result<bool, TrapKind> {
-        let map = self.machine.map_by_handle(array).ok_or(TrapKind::BadMap(array))?;
-        let programs = map.as_programs().ok_or(TrapKind::BadMap(array))?;
-        let Some(target) = programs.get(index) else { return Ok(false) };
-        if self.tail_calls >= MAX_TAIL_CALL_CNT {
-            return Ok(false);
-        }
-        self.tail_calls += 1;
+        let Some(target) = self.tail_call_target(array, index)? else { return Ok(false) };
         self.program = self.machine.program(target);
         Ok(true)
     }
 
-    fn packet_load(&mut self, bytes: u64, offset: i32) -> Result<Option<u64>, TrapKind> {
+    /// Where `bpf_tail_call` leads, counted.
+    pub(crate) fn tail_call_target(&mut self, array: u64, index: u32) -> Result<Option<usize>, TrapKind> {
+        let map = self.machine.map_by_handle(array).ok_or(TrapKind::BadMap(array))?;
+        let programs = map.as_programs().ok_or(TrapKind::BadMap(array))?;
+        let Some(target) = programs.get(index) else { return Ok(None) };
+        if self.tail_calls >= MAX_TAIL_CALL_CNT {
+            return Ok(None);
+        }
+        self.tail_calls += 1;
+        Ok(Some(target))
+    }
+
+    pub(crate) fn packet_load(&mut self, bytes: u64, offset: i32) -> Result<Option<u64>, TrapKind> {
         let size = match bytes {
             1 => Size::B,
             2 => Size::H,
@@ -297,7 +361,7 @@ impl<'m> Exec<'m> {
 
 /// The trap of [`Code::OutsideFrame`].
 #[cold]
-fn outside_frame(insn: Insn, frame_pointer: u64) -> TrapKind {
+pub(crate) fn outside_frame(insn: Insn, frame_pointer: u64) -> TrapKind {
     let write = insn.imm.cast_signed() < 0;
     TrapKind::from(BadAccess {
         addr: frame_pointer.wrapping_add_signed(i64::from(insn.off)),
@@ -315,8 +379,11 @@ fn atomic(memory: &GuestMemory, insn: &Insn, regs: &mut Regs) -> Result<(), Trap
     let width = if insn.code == Code::Atomic64 { Width::W64 } else { Width::W32 };
     let op = ATOMIC_OPS[insn.imm as usize % ATOMIC_OPS.len()];
     let (dst, src) = (insn.dst as usize, insn.src as usize);
-    let addr = regs[dst].wrapping_add_signed(i64::from(insn.off));
-    let old = memory.atomic(op, width, addr, regs[src], regs[0]).map_err(|fault| fault.trap(addr))?;
+    let addr = place(regs[dst], insn.off);
+    let size = if width == Width::W64 { Size::Dw } else { Size::W };
+    let old = memory
+        .atomic(op, width, addr, regs[src], regs[0])
+        .map_err(|fault| atomic_trap(fault, memory, regs[dst], insn, size, true))?;
     if op == skep_isa::AtomicOp::Cmpxchg {
         regs[0] = old;
     } else if op.fetches_to_src() {

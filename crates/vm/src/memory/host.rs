@@ -3,9 +3,9 @@
 //! of guest addresses. Under Miri, which has no `mmap`, a plain zeroed allocation stands in.
 
 #[cfg(not(miri))]
-pub(super) use os::{commit, discard, mirror, release, reserve};
+pub(super) use os::{alias, commit, discard, mirror, release, reserve, unmap};
 #[cfg(miri)]
-pub(super) use plain::{commit, discard, mirror, release, reserve};
+pub(super) use plain::{alias, commit, discard, mirror, release, reserve, unmap};
 
 #[cfg(not(miri))]
 mod os {
@@ -55,22 +55,47 @@ mod os {
         }
     }
 
+    /// New memory that can be mapped more than once.
+    fn shared(bytes: usize) -> Option<OwnedFd> {
+        // SAFETY: plain system calls; the name is a C string, and the descriptor is new.
+        unsafe {
+            let fd = libc::memfd_create(c"skep-guest".as_ptr(), libc::MFD_CLOEXEC);
+            if fd < 0 {
+                return None;
+            }
+            let fd = OwnedFd::from_raw_fd(fd);
+            (libc::ftruncate(fd.as_raw_fd(), bytes as libc::off_t) == 0).then_some(fd)
+        }
+    }
+
+    /// Maps `bytes` of new shared memory read-only, and once more, elsewhere, so that it can be written.
+    pub(in super::super) fn alias(at: *mut u8, bytes: usize) -> Option<NonNull<u8>> {
+        let fd = shared(bytes)?;
+        // SAFETY: the caller owns the pages of the reservation at `at`, which the first mapping replaces; the second
+        // touches no other.
+        unsafe {
+            let fixed = MAP_SHARED | MAP_FIXED;
+            if libc::mmap(at.cast(), bytes, PROT_READ, fixed, fd.as_raw_fd(), 0) == MAP_FAILED {
+                return None;
+            }
+            let prot = PROT_READ | PROT_WRITE;
+            let view = libc::mmap(null_mut(), bytes, prot, MAP_SHARED, fd.as_raw_fd(), 0);
+            if view == MAP_FAILED { None } else { NonNull::new(view.cast()) }
+        }
+    }
+
+    /// Unmaps what [`alias`] gave.
+    pub(in super::super) fn unmap(view: *mut u8, bytes: usize) {
+        // SAFETY: the caller owns the mapping.
+        unsafe { libc::munmap(view.cast(), bytes) };
+    }
+
     /// Maps `bytes` of new shared memory twice in a row.
     pub(in super::super) fn mirror(at: *mut u8, bytes: usize) -> bool {
-        // SAFETY: plain system calls; the name is a C string.
-        let fd = unsafe {
-            let fd = libc::memfd_create(c"skep-ringbuf".as_ptr(), libc::MFD_CLOEXEC);
-            if fd < 0 {
-                return false;
-            }
-            OwnedFd::from_raw_fd(fd)
-        };
+        let Some(fd) = shared(bytes) else { return false };
         let prot = PROT_READ | PROT_WRITE;
         // SAFETY: the caller owns `2 * bytes` of the reservation at `at`; both mappings replace parts of it.
         unsafe {
-            if libc::ftruncate(fd.as_raw_fd(), bytes as libc::off_t) != 0 {
-                return false;
-            }
             [at, at.add(bytes)].into_iter().all(|at| {
                 let to = libc::mmap(at.cast(), bytes, prot, MAP_SHARED | MAP_FIXED, fd.as_raw_fd(), 0);
                 to != MAP_FAILED
@@ -122,6 +147,12 @@ mod plain {
     pub(in super::super) fn mirror(_at: *mut u8, _bytes: usize) -> bool {
         false
     }
+
+    pub(in super::super) fn alias(_at: *mut u8, _bytes: usize) -> Option<NonNull<u8>> {
+        None
+    }
+
+    pub(in super::super) fn unmap(_view: *mut u8, _bytes: usize) {}
 
     pub(in super::super) fn discard(_at: *mut u8, _bytes: usize, _shared: bool) -> bool {
         true

@@ -9,7 +9,10 @@ use skep_kernel_load::{Kernel, KernelFd};
 use skep_program::{MapSpec, Object, Program, load};
 use skep_uapi::context::{self, Kind, Layout, Request, Yields};
 use skep_uapi::{AttachType, Bpf, MapType, ProgType, TestRun};
-use skep_vm::{Config, Input, Machine};
+use skep_vm::{Input, Machine};
+
+#[path = "config.rs"]
+pub mod config;
 
 /// What a run left, on either side.
 #[derive(Debug, PartialEq, Eq)]
@@ -109,7 +112,7 @@ pub fn bytes_on_machine(object: &Object, ctx: &[u8]) -> Ran {
 }
 
 fn machine_run(object: &Object, input: Input<'_>) -> Ran {
-    let machine = Machine::new(object, Config { checked: true, ..Config::default() }).unwrap();
+    let machine = Machine::new(object, config::strictest()).unwrap();
     let outcome = machine.thread().unwrap().run(0, input).unwrap();
     assert_eq!(outcome.trap, None);
     let value = machine.map(0).map(|map| map.lookup(&[0; 4]).unwrap()).unwrap_or_default();

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Calls: helpers, functions of the program, tail calls, packet loads; and the frames of functions.
+
+use super::{Cold, Emitter, FRAME, FUEL, SCRATCH, STATE, host};
+use crate::interp::{Code, Insn};
+use crate::jit::analysis::{CALLER_SAVED, registers};
+use crate::jit::run::State;
+use crate::jit::x86::{Alu, Cc, Load, Mem, Reg, Width};
+use crate::thread::FRAME_BYTES;
+use skep_uapi::limits::BPF_MAX_MAY_GOTO;
+
+/// Callee-saved registers in the order in which they are pushed.
+const SAVED: [(u16, Reg); 4] =
+    [(1 << 6, Reg::Rbx), (1 << 7, Reg::R13), (1 << 8, Reg::R14), (1 << 9, Reg::R15)];
+
+impl Emitter<'_> {
+    /// Makes the frame of the function that begins.
+    pub(super) fn prologue(&mut self) {
+        let function = &self.functions[self.function];
+        for (bit, reg) in SAVED {
+            if function.saved & bit != 0 {
+                self.buf.push(reg);
+            }
+        }
+        let words = u32::from(function.state) + u32::from(function.may_goto);
+        if function.slots() > words {
+            self.buf.push(STATE);
+        }
+        if function.may_goto {
+            self.buf.push_imm(BPF_MAX_MAY_GOTO as i32);
+        }
+        if function.state {
+            self.buf.push(STATE);
+        }
+    }
+
+    /// Takes the frame of the function down.
+    pub(super) fn epilogue(&mut self) {
+        let function = &self.functions[self.function];
+        let slots = function.slots();
+        if slots > 0 {
+            self.buf.alu_imm(Alu::Add, true, Reg::Rsp, 8 * slots as i32);
+        }
+        for (bit, reg) in SAVED.into_iter().rev() {
+            if function.saved & bit != 0 {
+                self.buf.pop(reg);
+            }
+        }
+    }
+
+    pub(super) fn call_helper(&mut self, at: usize, insn: &Insn) {
+        let helper = self.program.helpers[insn.imm as usize];
+        if helper.reenters {
+            self.charge(at + 1 - self.segment);
+            self.segment = at + 1;
+            self.buf.store(Width::Dw, State::FUEL, FUEL);
+            self.buf.store(Width::Dw, State::FRAME, FRAME);
+        }
+        self.buf.mov_imm64(Reg::Rax, helper.native as *const () as u64);
+        self.buf.call_reg(Reg::Rax);
+        self.buf.load(Load::U64, STATE, Mem::new(Reg::Rsp, 0));
+        self.restore_base();
+        if helper.reenters {
+            self.buf.load(Load::U64, FUEL, State::FUEL);
+        }
+        self.buf.test(false, Reg::Rdx, Reg::Rdx);
+        self.trap_if(Cc::Ne, at);
+        if !self.target.elide {
+            self.clear_arguments(at + 1);
+        }
+    }
+
+    /// What a helper left in `r1` to `r5` may be addresses of the host: nobody gets to read it.
+    fn clear_arguments(&mut self, next: usize) {
+        let mut left = CALLER_SAVED;
+        let mut clear = 0;
+        for (at, insn) in self.program.insns.iter().enumerate().skip(next) {
+            if left == 0 {
+                break;
+            }
+            // Anything may be read elsewhere.
+            if self.leaders[at] || insn.code.jumps() || insn.code == Code::CallLocal {
+                clear |= left;
+                break;
+            }
+            let (read, written) = registers(insn);
+            clear |= left & read;
+            left &= !(read | written);
+            if insn.code.ends_line() {
+                // The caller of a function sees what it returns with.
+                let main = self.bare_main && self.function == 0;
+                clear |= if main { 0 } else { left };
+                break;
+            }
+        }
+        for reg in crate::interp::Reg::ARGUMENTS {
+            if clear & 1 << reg as u16 != 0 {
+                self.buf.alu(Alu::Xor, false, host(reg), host(reg));
+            }
+        }
+    }
+
+    pub(super) fn call_local(&mut self, at: usize, insn: &Insn) {
+        let target = insn.off as usize;
+        self.buf.alu_imm(Alu::Sub, true, FRAME, FRAME_BYTES as i32);
+        if !self.target.elide {
+            // All frames of a thread fill one page: below the last, the address is that of a page.
+            self.buf.test_imm(false, FRAME, crate::memory::PAGE as i32 - 1);
+            self.trap_if(Cc::E, at);
+        }
+        self.charge(at + 1 - self.segment);
+        self.segment = at + 1;
+        let from = self.buf.jcc(Cc::Le);
+        self.cold.push(Cold::Refuel { from, target, resume: self.buf.position() });
+        let patch = self.buf.call();
+        // Every target of a call begins a function.
+        let function = self.functions.partition_point(|function| function.start < target);
+        self.calls.push((patch, function));
+        self.buf.alu_imm(Alu::Add, true, FRAME, FRAME_BYTES as i32);
+    }
+
+    /// `bpf_tail_call`: a jump to the program, or on to the next instruction. From a function that has a frame to
+    /// take down it is a call, of which at most 33 can be open.
+    pub(super) fn tail_call(&mut self, at: usize) {
+        self.charge(at + 1 - self.segment);
+        self.segment = at + 1;
+        self.buf.store_imm(Width::W, State::TRAP_INSN, at as i32);
+        let call = self.buf.call();
+        self.buf.patch(call, self.thunks.tail_call);
+        self.buf.test(true, SCRATCH, SCRATCH);
+        let none = self.buf.jcc_short(Cc::E);
+        if self.bare_main && self.function == 0 {
+            self.epilogue();
+            self.buf.jmp_reg(SCRATCH);
+        } else {
+            self.buf.call_reg(SCRATCH);
+            self.epilogue();
+            self.buf.ret();
+        }
+        self.buf.land_short(none);
+    }
+
+    /// `LD_ABS`, `LD_IND`.
+    pub(super) fn packet_load(&mut self, at: usize, insn: &Insn) {
+        if insn.code == Code::LdInd {
+            let src = self.operand(insn.src);
+            self.buf.lea(false, SCRATCH, Mem::new(src, insn.off));
+        } else {
+            self.buf.mov_imm32(SCRATCH, insn.off as u32);
+        }
+        self.buf.mov_imm32(super::BASE, insn.imm as u32);
+        let call = self.buf.call();
+        self.buf.patch(call, self.thunks.packet_load);
+        self.buf.test(false, SCRATCH, SCRATCH);
+        let from = self.buf.jcc(Cc::Ne);
+        self.cold.push(Cold::NoPacket { from, at, segment: self.segment, function: self.function });
+    }
+
+    /// A packet load outside of the packet returns 0 from the function; one without a packet is a trap.
+    pub(super) fn no_packet(&mut self, at: usize, segment: usize, function: usize) {
+        self.buf.alu_imm(Alu::Cmp, false, SCRATCH, 1);
+        let outside = self.buf.jcc_short(Cc::E);
+        self.trap_here(at);
+        self.buf.land_short(outside);
+        self.charge(at + 1 - segment);
+        self.buf.mov_imm(Reg::Rax, 0);
+        self.function = function;
+        self.epilogue();
+        self.buf.ret();
+    }
+}

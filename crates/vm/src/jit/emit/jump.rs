@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Jumps.
+
+use skep_isa::Cond;
+
+use super::{Cold, Emitter, Pending, SCRATCH};
+use crate::interp::{self, Code, Insn, Shape};
+use crate::jit::x86::{Alu, Cc};
+
+impl Emitter<'_> {
+    /// `ja`.
+    pub(super) fn jump(&mut self, at: usize, insn: &Insn) {
+        let target = insn.off as usize;
+        self.charge(at + 1 - self.segment);
+        if target <= at {
+            let from = self.buf.jcc(Cc::Le);
+            let resume = self.start(target);
+            self.cold.push(Cold::Refuel { from, target, resume });
+        }
+        self.jump_to(None, at, target);
+    }
+
+    /// A conditional jump, or `may_goto`.
+    pub(super) fn conditional(&mut self, at: usize, insn: &Insn) {
+        let target = insn.off as usize;
+        self.charge(at + 1 - self.segment);
+        self.segment = at + 1;
+        let low = (target <= at).then(|| self.buf.jcc(Cc::Le));
+        let cc = self.compare(insn);
+        self.jump_to(Some(cc), at, target);
+        if let Some(from) = low {
+            self.cold.push(Cold::BackEdge { from, at, next: self.buf.position() });
+        }
+        if insn.code == Code::MayGoto {
+            let slot = self.may_goto_slot();
+            self.buf.alu_mem_imm(Alu::Sub, false, slot, 1);
+        }
+    }
+
+    fn jump_to(&mut self, cc: Option<Cc>, at: usize, target: usize) {
+        if target <= at {
+            let to = self.start(target);
+            let near = self.buf.position() - to < 120;
+            match (cc, near) {
+                (None, true) => {
+                    let patch = self.buf.jmp_short();
+                    let _ = self.buf.patch_short(patch, to);
+                }
+                (Some(cc), true) => {
+                    let patch = self.buf.jcc_short(cc);
+                    let _ = self.buf.patch_short(patch, to);
+                }
+                (None, false) => {
+                    let patch = self.buf.jmp();
+                    self.buf.patch(patch, to);
+                }
+                (Some(cc), false) => {
+                    let patch = self.buf.jcc(cc);
+                    self.buf.patch(patch, to);
+                }
+            }
+            return;
+        }
+        let short = self.bounds[target] - self.bounds[at + 1] < 96;
+        let patch = match (cc, short) {
+            (None, true) => self.buf.jmp_short(),
+            (None, false) => self.buf.jmp(),
+            (Some(cc), true) => self.buf.jcc_short(cc),
+            (Some(cc), false) => self.buf.jcc(cc),
+        };
+        self.pending.push(Pending { patch, target, short });
+    }
+
+    /// Compares the operands of a jump: the condition on which it is taken.
+    pub(super) fn compare(&mut self, insn: &Insn) -> Cc {
+        let Some((cond, wide)) = insn.code.condition() else {
+            // `may_goto` is taken once its budget is used up.
+            let slot = self.may_goto_slot();
+            self.buf.alu_mem_imm(Alu::Cmp, false, slot, 0);
+            return Cc::E;
+        };
+        let dst = self.operand(insn.dst);
+        if insn.code.shape() == (Shape::Jump { source: true }) {
+            let src =
+                if insn.src == interp::Reg::R10 { self.operand(insn.src) } else { super::host(insn.src) };
+            match cond {
+                Cond::Set => self.buf.test(wide, dst, src),
+                _ => self.buf.alu(Alu::Cmp, wide, dst, src),
+            }
+        } else {
+            let imm = insn.imm as i32;
+            match cond {
+                // Where no high bit is tested, the low half suffices.
+                Cond::Set => self.buf.test_imm(wide && imm < 0, dst, imm),
+                _ if imm == 0 => self.buf.test(wide, dst, dst),
+                _ => self.buf.alu_imm(Alu::Cmp, wide, dst, imm),
+            }
+        }
+        debug_assert!(dst != SCRATCH || insn.dst == interp::Reg::R10);
+        match cond {
+            Cond::Eq => Cc::E,
+            Cond::Ne | Cond::Set => Cc::Ne,
+            Cond::Gt => Cc::A,
+            Cond::Ge => Cc::Ae,
+            Cond::Lt => Cc::B,
+            Cond::Le => Cc::Be,
+            Cond::Sgt => Cc::G,
+            Cond::Sge => Cc::Ge,
+            Cond::Slt => Cc::L,
+            Cond::Sle => Cc::Le,
+        }
+    }
+}
