@@ -2,11 +2,13 @@
 //! Engines side by side on the same bytes: `cargo bench --bench engines`. Ids are `workload/engine`. Every engine
 //! is warmed up and must give the same `r0` before it is timed.
 
+#![allow(unsafe_code)]
+
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use skep_program::Object;
-use skep_vm::{Config, Input, Machine};
+use skep_vm::{Config, Engine, Input, Machine};
 
 /// A workload: assembler text, and the flat memory that it runs on. Engines differ in how they pass its length, so
 /// workloads that need one find it in the first 8 bytes.
@@ -62,6 +64,11 @@ fn executed(object: &Object, memory: &[u8]) -> (u64, u64) {
     (outcome.r0, outcome.insn_count)
 }
 
+fn elided(object: &Object) -> Machine {
+    // SAFETY: the workloads stay within their memory.
+    unsafe { Machine::new_verified(object, Config { engine: Engine::Jit, ..Config::default() }) }.expect("workloads load")
+}
+
 fn engines(c: &mut Criterion) {
     for Workload { name, source, memory } in workloads() {
         let object = assemble(source);
@@ -69,25 +76,22 @@ fn engines(c: &mut Criterion) {
         let mut group = c.benchmark_group(name);
         group.throughput(Throughput::Elements(insns));
 
-        let machine = Machine::new(&object, Config::default()).expect("workloads load");
-        let mut thread = machine.thread().expect("stacks fit");
-        group.bench_function(BenchmarkId::from_parameter("interp"), |b| {
-            b.iter(|| thread.run(0, Input::Mem(black_box(&memory))));
-        });
+        let engine = |engine| Machine::new(&object, Config { engine, ..Config::default() }).expect("workloads load");
+        for (id, machine) in [("interp", engine(Engine::Interpreter)), ("jit", engine(Engine::Jit)), ("jit-elided", elided(&object))] {
+            let mut thread = machine.thread().expect("stacks fit");
+            let mut prepared = thread.prepare(0, Input::Mem(&memory)).expect("flat memory fits");
+            assert_eq!(prepared.run().ok(), Some(expected), "{name}: {id} disagrees");
+            group.bench_function(BenchmarkId::from_parameter(id), |b| b.iter(|| prepared.run()));
+        }
 
         let bytes = object.programs[0].bytes();
-        match rbpf::EbpfVmMbuff::new(Some(&bytes)) {
-            Ok(vm) => match vm.execute_program(&[], &memory) {
-                Ok(r0) => {
-                    assert_eq!(r0, expected, "{name}: rbpf disagrees");
-                    group.bench_function(BenchmarkId::from_parameter("rbpf"), |b| {
-                        b.iter(|| vm.execute_program(&[], black_box(&memory)));
-                    });
-                }
-                Err(e) => eprintln!("SKIP: {name}/rbpf: {e}"),
-            },
-            Err(e) => eprintln!("SKIP: {name}/rbpf: {e}"),
-        }
+        let mut vm = rbpf::EbpfVmRaw::new(Some(&bytes)).expect("rbpf takes it");
+        let mut memory = memory.clone();
+        assert_eq!(vm.execute_program(&mut memory).ok(), Some(expected), "{name}: rbpf disagrees");
+        group.bench_function(BenchmarkId::from_parameter("rbpf"), |b| b.iter(|| vm.execute_program(black_box(&mut memory))));
+        vm.jit_compile().expect("rbpf compiles");
+        // SAFETY: the workloads stay within their memory.
+        group.bench_function(BenchmarkId::from_parameter("rbpf-jit"), |b| b.iter(|| unsafe { vm.execute_program_jit(black_box(&mut memory)) }));
         group.finish();
     }
 }

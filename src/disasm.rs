@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `skep disasm`: any input to text that assembles back to the same bytes.
 
+mod native;
+
 use skep_asm::disasm::{DisasmOptions, Names, Style, Targets, disassemble_object, print_insn};
 use skep_program::{Object, Program};
 
@@ -13,6 +15,7 @@ use crate::report::{Result, Verdict, print};
 Examples:
   skep disasm filter.o                       as the kernel's log prints it
   skep disasm filter.o -p main --style llvm  as llvm-objdump prints it
+  skep disasm filter.o -p main --native      with the JIT's machine code of each instruction
   echo 'b700000005000000 9500000000000000' | skep disasm -")]
 pub struct Args {
     #[command(flatten)]
@@ -30,6 +33,10 @@ pub struct Args {
     #[arg(long)]
     offsets: bool,
 
+    /// Show the machine code that the JIT makes of each instruction
+    #[arg(long, conflicts_with = "offsets")]
+    native: bool,
+
     /// Answer in JSON
     #[arg(short = 'j', long)]
     pub json: bool,
@@ -39,6 +46,17 @@ pub fn main(args: &Args) -> Result<Verdict> {
     let object = args.input.object()?;
     let chosen = args.input.selected(&object)?;
     let style: Style = args.style.parse().unwrap_or_default();
+    if args.native {
+        for index in chosen {
+            let parts = native::parts(&object, index, style)?;
+            if args.json {
+                println!("{}", native_json(&object.programs[index], &parts));
+            } else {
+                print(&format!("{}:\n{}", object.programs[index].name, native::text(&parts, args.raw)));
+            }
+        }
+        return Ok(Verdict::Yes);
+    }
     if args.json {
         let programs: Vec<_> = chosen.iter().map(|&i| json(&object.programs[i], style)).collect();
         println!("{}", serde_json::json!(programs));
@@ -72,6 +90,20 @@ impl Names for ProgramNames<'_> {
     fn spell_pseudo(&self) -> bool {
         true
     }
+}
+
+fn native_json(program: &Program, parts: &[native::Part]) -> serde_json::Value {
+    let parts = parts.iter().map(|part| {
+        let lines = part.lines.iter().map(|line| {
+            serde_json::json!({ "offset": line.offset, "bytes": hex::encode(&line.bytes), "text": line.text })
+        });
+        serde_json::json!({
+            "slot": part.insn.as_ref().map(|(slot, _)| slot),
+            "insn": part.insn.as_ref().map(|(_, text)| text),
+            "native": lines.collect::<Vec<_>>(),
+        })
+    });
+    serde_json::json!({ "name": program.name, "native": parts.collect::<Vec<_>>() })
 }
 
 fn json(program: &Program, style: Style) -> serde_json::Value {

@@ -3,6 +3,7 @@
 
 mod dump;
 mod result;
+mod verified;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -17,6 +18,7 @@ use crate::input::{self, InputArgs};
 use crate::report::{Failure, Result, Verdict, note, print, progress};
 
 use result::{RunResult, Summary};
+use verified::Word;
 
 /// Run a program in user space: on flat memory, a packet, a capture or a context
 #[derive(clap::Args, Debug)]
@@ -25,10 +27,12 @@ Examples:
   skep run filter.s --mem 0102030405             flat memory: address in r1, length in r2
   skep run firewall.o -p xdp_main --pcap in.pcap --out-pcap out.pcap --dump-maps
   skep run trace.o --ctx-in args.bin -j
+  skep run filter.o --engine jit --repeat 1000000
   skep run --cases cases.jsonl                   one JSON object a line in, one a line out
 
-Every run is confined to emulated memory; a bad access ends it with a located fault. skep has no verifier yet,
-so nothing is verified before it runs.")]
+A program is verified first, as Linux 6.18 does; one that is rejected does not run (exit code 1). With --no-verify, on
+flat memory, and where the verifier has no answer yet, it runs all the same: confined to emulated memory, where a bad
+access ends it with a located fault.")]
 pub struct Args {
     #[command(flatten)]
     input: Option<InputArgs>,
@@ -41,7 +45,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Engine::Interp)]
     engine: Engine,
 
-    /// Check every access against the exact object, and name it in a fault
+    /// Check every access against the exact object, and name it in a fault; interpreter only
     #[arg(long)]
     checked: bool,
 
@@ -65,7 +69,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", requires = "pcap")]
     out_pcap: Option<PathBuf>,
 
-    /// Run this often on the same input and print the time of one run
+    /// Run this often, each time on what the run before left, and print the time of one run
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     repeat: u64,
 
@@ -77,7 +81,7 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     budget: Option<u64>,
 
-    /// Do not verify first (skep has no verifier yet: nothing is verified, with or without this)
+    /// Do not verify first: whatever the program does, it is confined to emulated memory
     #[arg(long)]
     no_verify: bool,
 
@@ -94,14 +98,21 @@ pub struct Args {
 enum Engine {
     /// Interpreter
     Interp,
-    /// x86-64 machine code (not there yet)
+    /// x86-64 machine code
     Jit,
 }
 
-pub fn main(args: &Args) -> Result<Verdict> {
-    if args.engine == Engine::Jit {
-        return Err(Failure::unsupported("the JIT (--engine jit); the interpreter runs every program"));
+impl Engine {
+    /// As the option spells it.
+    fn name(self) -> &'static str {
+        match self {
+            Engine::Interp => "interp",
+            Engine::Jit => "jit",
+        }
     }
+}
+
+pub fn main(args: &Args) -> Result<Verdict> {
     if let Some(path) = &args.cases {
         return run_cases(args, path);
     }
@@ -111,46 +122,71 @@ pub fn main(args: &Args) -> Result<Verdict> {
     let object = input.object()?;
     let index = input.one(&object)?;
     let object = object.reduced_to(index);
-    let machine = machine(args, &object)?;
+    let word = ask(args, &object, args.mem.is_some())?;
+    if let Word::Rejected(text) = &word {
+        print(text);
+        return Ok(Verdict::No);
+    }
+    let machine = machine(args, &object, &word)?;
     match &args.pcap {
         Some(path) => run_capture(args, &object, &machine, path),
         None => run_once(args, &object, &machine),
     }
 }
 
+/// What the verifier says of programs; that it has no answer is told.
+fn ask(args: &Args, object: &Object, flat: bool) -> Result<Word> {
+    if args.no_verify {
+        return Ok(Word::None("--no-verify".to_owned()));
+    }
+    let word = verified::ask(object, flat)?;
+    if let Word::None(why) = &word
+        && !flat
+    {
+        note(format_args!("not verified: {why}"));
+    }
+    Ok(word)
+}
+
 /// A machine for the first program of an object, unless it needs what skep cannot give.
-fn machine(args: &Args, object: &Object) -> Result<Machine> {
+fn machine(args: &Args, object: &Object, word: &Word) -> Result<Machine> {
     let program = &object.programs[0];
     if let Some(needed) = program.requirements.first() {
         return Err(Failure::unsupported(format_args!("program `{}` needs {needed}", program.name)));
     }
     let environment = if args.reproducible { Environment::reproducible() } else { Environment::default() };
-    let mut config = Config { checked: args.checked, environment, ..Config::default() };
+    let engine = match args.engine {
+        Engine::Interp => skep_vm::Engine::Interpreter,
+        Engine::Jit => skep_vm::Engine::Jit,
+    };
+    let mut config = Config { engine, checked: args.checked, environment, ..Config::default() };
     if args.budget.is_some() {
         config.budget = args.budget;
     }
-    Machine::new(object, config).map_err(Failure::new)
+    verified::machine(object, config, word)
 }
 
 /// One input, once or many times.
 fn run_once(args: &Args, object: &Object, machine: &Machine) -> Result<Verdict> {
     let bytes = Inputs::read(args, object.programs[0].prog_type)?;
     let mut thread = machine.thread().map_err(Failure::new)?;
-    let started = Instant::now();
     let bar = progress(if args.repeat > 1 { args.repeat } else { 0 }, "runs");
-    let mut outcome = thread.run(0, bytes.input()).map_err(Failure::new)?;
+    let mut prepared = thread.prepare(0, bytes.input()).map_err(Failure::new)?;
+    let started = Instant::now();
+    let mut last = prepared.run();
     for done in 1..args.repeat {
-        outcome = thread.run(0, bytes.input()).map_err(Failure::new)?;
+        if last.is_err() {
+            break;
+        }
+        last = prepared.run();
         if done % 65536 == 0 {
             bar.set_position(done);
-        }
-        if outcome.trap.is_some() {
-            break;
         }
     }
     let elapsed = started.elapsed();
     bar.finish_and_clear();
-    let mut result = RunResult::new(object, outcome);
+    let outcome = prepared.finish(last);
+    let mut result = RunResult::new(object, args.engine.name(), outcome);
     if args.repeat > 1 {
         result.ns_per_run = Some(elapsed.as_nanos() as f64 / args.repeat as f64);
     }
@@ -232,7 +268,7 @@ fn run_capture(args: &Args, object: &Object, machine: &Machine, path: &std::path
     let ctx = args.ctx_in.as_deref().map(input::read).transpose()?;
     let mut writer = args.out_pcap.as_deref().map(capture::Writer::create).transpose()?;
     let mut thread = machine.thread().map_err(Failure::new)?;
-    let mut summary = Summary::new(object);
+    let mut summary = Summary::new(object, args.engine.name());
     let bar = progress(packets.len() as u64, "packets");
     for packet in &packets {
         bar.inc(1);
@@ -304,11 +340,15 @@ fn run_cases(args: &Args, path: &std::path::Path) -> Result<Verdict> {
 /// The result of one case, and whether it ran to its end.
 fn run_case(args: &Args, case: &Case) -> Result<(serde_json::Value, bool)> {
     let object = Object::single(case.program.clone());
-    let machine = machine(args, &object)?;
+    let word = if args.no_verify { Word::None(String::new()) } else { verified::ask(&object, case.mem.is_some())? };
+    if let Word::Rejected(text) = &word {
+        return Err(Failure::new(text.trim_end()));
+    }
+    let machine = machine(args, &object, &word)?;
     let mut thread = machine.thread().map_err(Failure::new)?;
     let outcome = thread.run(0, Inputs::of_case(case).input()).map_err(Failure::new)?;
     let ran = outcome.trap.is_none();
-    let mut result = RunResult::new(&object, outcome);
+    let mut result = RunResult::new(&object, args.engine.name(), outcome);
     result.trace = result::take_trace(&machine);
     result.maps = dump::all(&object, &machine);
     let mut json = result.json();

@@ -37,6 +37,7 @@ pub fn take_trace(machine: &Machine) -> Vec<String> {
 pub struct RunResult<'a> {
     object: &'a Object,
     program: &'a Program,
+    engine: &'static str,
     outcome: Outcome,
     /// Nanoseconds of one run, where it was repeated.
     pub ns_per_run: Option<f64>,
@@ -48,9 +49,9 @@ pub struct RunResult<'a> {
 
 impl<'a> RunResult<'a> {
     /// The result of a run of the object's first program.
-    pub fn new(object: &'a Object, outcome: Outcome) -> Self {
+    pub fn new(object: &'a Object, engine: &'static str, outcome: Outcome) -> Self {
         let program = &object.programs[0];
-        RunResult { object, program, outcome, ns_per_run: None, trace: Vec::new(), maps: Vec::new() }
+        RunResult { object, program, engine, outcome, ns_per_run: None, trace: Vec::new(), maps: Vec::new() }
     }
 
     /// Why the run ended early, if it did.
@@ -94,7 +95,7 @@ impl<'a> RunResult<'a> {
         let mut json = json!({
             "id": self.program.name,
             "prog_type": self.program.prog_type.to_string(),
-            "engine": "interp",
+            "engine": self.engine,
             "r0": if trap.is_none() { json!(r0) } else { Value::Null },
             "action": trap.is_none().then(|| action_name(self.program.prog_type, *r0 as u32)).flatten(),
             "trap": self.trap(),
@@ -117,6 +118,7 @@ impl<'a> RunResult<'a> {
 pub struct Summary<'a> {
     object: &'a Object,
     program: &'a Program,
+    engine: &'static str,
     packets: u64,
     insn_count: u64,
     /// Packets that no program can be given, and why the first one.
@@ -135,10 +137,11 @@ pub struct Summary<'a> {
 
 impl<'a> Summary<'a> {
     /// No runs yet.
-    pub fn new(object: &'a Object) -> Self {
+    pub fn new(object: &'a Object, engine: &'static str) -> Self {
         Summary {
             object,
             program: &object.programs[0],
+            engine,
             packets: 0,
             insn_count: 0,
             refused: 0,
@@ -220,7 +223,7 @@ impl<'a> Summary<'a> {
         json!({
             "id": self.program.name,
             "prog_type": self.program.prog_type.to_string(),
-            "engine": "interp",
+            "engine": self.engine,
             "hash": self.program.hash(),
             "packets": self.packets,
             "insn_count": self.insn_count,

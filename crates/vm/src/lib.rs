@@ -31,6 +31,7 @@ mod jit;
 mod machine;
 mod map;
 mod memory;
+mod native;
 mod thread;
 mod trap;
 
@@ -40,5 +41,6 @@ pub use environment::{Clock, Environment, Sysctl};
 pub use helper::{Redirect, TraceOutput};
 pub use machine::{InsnProblem, Machine, MachineError, StopHandle};
 pub use map::{Map, PerfRecord};
-pub use thread::{Outcome, RunError, Thread};
+pub use native::NativeCode;
+pub use thread::{Outcome, Prepared, RunError, Thread};
 pub use trap::{ArgumentProblem, BadAccess, Location, Trap, TrapKind};

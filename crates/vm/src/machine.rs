@@ -15,6 +15,7 @@ use skep_uapi::{Errno, MapType};
 
 use crate::helper;
 use crate::interp::Program;
+use crate::NativeCode;
 use crate::jit;
 use crate::map::{Map, MapContext, Ringbuf};
 use crate::memory::{GuestMemory, HANDLES, HEAP, PAGE};
@@ -340,6 +341,12 @@ impl Machine {
     /// `ENOMEM` where no guest memory is left for its stacks.
     pub fn thread(&self) -> Result<Thread<'_>, Errno> {
         Thread::new(self)
+    }
+
+    /// The machine code of a program, by its index, where it was compiled.
+    #[must_use]
+    pub fn native(&self, program: usize) -> Option<NativeCode<'_>> {
+        self.programs.get(program)?.native.as_ref().map(jit::Code::view)
     }
 
     /// What stops all threads, now and later.

@@ -58,6 +58,12 @@ impl Stack {
     fn clear(&self) {
         self.area.zero(0, self.area.len());
     }
+
+    /// As [`Stack::clear`], where only so many bytes below the top were written.
+    fn clear_top(&self, bytes: u32) {
+        let bytes = bytes.min(self.area.len());
+        self.area.zero(self.area.len() - bytes, bytes);
+    }
 }
 
 /// What a run gave.
@@ -122,21 +128,25 @@ impl<'m> Thread<'m> {
     /// # Errors
     /// [`RunError`] where nothing ran. A program that goes wrong is no error: [`Outcome::trap`].
     pub fn run(&mut self, program: usize, input: Input<'_>) -> Result<Outcome, RunError> {
+        let mut prepared = self.prepare(program, input)?;
+        let result = prepared.run();
+        Ok(prepared.finish(result))
+    }
+
+    /// Lays the input out for a program of the object, by its index, which can then run any number of times at no
+    /// other cost than its own.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub fn prepare(&mut self, program: usize, input: Input<'_>) -> Result<Prepared<'_, 'm>, RunError> {
         let code = self.machine.find_program(program).ok_or(RunError::NoProgram(program))?;
         let memory = self.machine.shared_memory();
         let (context, args) = Context::enter(&mut self.buffers, memory, code, input)?;
-        self.stack.clear();
         let scratch = std::mem::take(&mut self.scratch);
-        let mut exec = Exec::new(self.machine, code, context, self.stack.frames, self.cpu, scratch);
-        let (r0, trap) = match exec.start(args) {
-            Ok(r0) => (r0, None),
-            Err(trap) => (0, Some(trap)),
-        };
-        let (insn_count, redirect) = (exec.insn_count(), exec.redirect);
-        let (context, scratch) = exec.finish();
-        self.scratch = scratch;
-        let Output { data_out, ctx_out } = context.leave(&mut self.buffers, r0);
-        Ok(Outcome { r0, trap, insn_count, data_out, ctx_out, redirect })
+        let exec = Exec::new(self.machine, code, context, self.stack.frames, self.cpu, scratch);
+        // What runs on other programs of the machine leaves on the stack is none of this one's business.
+        self.stack.clear();
+        Ok(Prepared { stack: &self.stack, dirty: 0, buffers: &mut self.buffers, scratch: &mut self.scratch, exec, args })
     }
 
     /// Makes the timer that expires first fire (`bpf_timer_start`), whatever time it is: its callback runs. `None`
@@ -154,5 +164,61 @@ impl<'m> Thread<'m> {
             Err(trap) => (0, Some(trap)),
         };
         Some(Outcome { r0, trap, insn_count, ..Outcome::default() })
+    }
+}
+
+/// A program with its input laid out: [`Thread::prepare`].
+///
+/// Each run finds the stack zeroed and registers as the first did; the input and maps are as the run before left
+/// them.
+pub struct Prepared<'t, 'm> {
+    stack: &'t Stack,
+    /// Bytes below the top of the stack that a run may have written.
+    dirty: u32,
+    buffers: &'t mut Buffers,
+    scratch: &'t mut Scratch<'m>,
+    exec: Exec<'m>,
+    args: [u64; 2],
+}
+
+impl fmt::Debug for Prepared<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared").field("program", &self.exec.program.name).finish_non_exhaustive()
+    }
+}
+
+impl Prepared<'_, '_> {
+    /// Runs the program to its end: `r0`.
+    ///
+    /// # Errors
+    /// [`Trap`]: why it ended before `exit`.
+    #[inline]
+    pub fn run(&mut self) -> Result<u64, Box<Trap>> {
+        if self.dirty > 0 {
+            self.stack.clear_top(self.dirty);
+        }
+        self.exec.restart();
+        self.dirty = self.exec.program.stack_bytes;
+        self.exec.start(self.args)
+    }
+
+    /// Instructions that the last run took, the trapping one included.
+    #[must_use]
+    pub fn insn_count(&self) -> u64 {
+        self.exec.insn_count()
+    }
+
+    /// Reads back what the last run left; `result` is what it gave.
+    #[must_use]
+    pub fn finish(self, result: Result<u64, Box<Trap>>) -> Outcome {
+        let (r0, trap) = match result {
+            Ok(r0) => (r0, None),
+            Err(trap) => (0, Some(*trap)),
+        };
+        let (insn_count, redirect) = (self.exec.insn_count(), self.exec.redirect);
+        let (context, scratch) = self.exec.finish();
+        *self.scratch = scratch;
+        let Output { data_out, ctx_out } = context.leave(self.buffers, r0);
+        Outcome { r0, trap, insn_count, data_out, ctx_out, redirect }
     }
 }

@@ -8,7 +8,7 @@ use skep_isa::{CallKind, Decoded, Imm64, Op, Size, decode};
 use skep_uapi::limits::MAX_BPF_STACK;
 use skep_uapi::{HelperId, ProgType};
 
-use super::code::{ATOMIC_OPS, Code, Insn, Reg};
+use super::code::{ATOMIC_OPS, Code, Insn, Reg, Shape};
 use crate::helper::{self, Helper};
 use crate::machine::{InsnProblem, MachineError, Resolver};
 
@@ -22,6 +22,8 @@ pub(crate) struct Program {
     pub(crate) insns: Box<[Insn]>,
     /// Slot of each instruction.
     slots: Box<[u32]>,
+    /// Bytes below the top of the stack that it can write, with what it calls; `u32::MAX` for all.
+    pub(crate) stack_bytes: u32,
     /// Helpers that it calls.
     pub(crate) helpers: Box<[&'static Helper]>,
     /// Machine code, where there is any.
@@ -69,6 +71,7 @@ impl Program {
         Ok(Program {
             name,
             prog_type: source.prog_type,
+            stack_bytes: stack_bytes(&insns, &builder.helpers),
             insns: insns.into(),
             slots: slots.into(),
             helpers: builder.helpers.into(),
@@ -91,6 +94,27 @@ fn outside_frame(insn: &Decoded) -> Option<(u64, bool)> {
     let (start, bytes) = (i64::from(insn.insn.off), size.bytes() as i64);
     let inside = start >= -(MAX_BPF_STACK as i64) && start + bytes <= 0;
     (base == 10 && !inside).then_some((bytes as u64, write))
+}
+
+/// How far down a program writes its stack: as far as its accesses say, unless it passes addresses on or calls.
+fn stack_bytes(insns: &[Insn], helpers: &[&Helper]) -> u32 {
+    const ALL: u32 = u32::MAX;
+    let frame = MAX_BPF_STACK as u32;
+    let mut bytes = 0;
+    for insn in insns {
+        match insn.code.shape() {
+            Shape::Store | Shape::StoreImm if insn.dst == Reg::R10 && insn.src != Reg::R10 => {
+                bytes = bytes.max(insn.off.unsigned_abs());
+            }
+            Shape::Load => {}
+            Shape::TailCall => return ALL,
+            Shape::Call if helpers[insn.imm as usize].reenters => return ALL,
+            _ if insn.code == Code::CallLocal => return ALL,
+            _ if insn.dst == Reg::R10 || insn.src == Reg::R10 => bytes = frame,
+            _ => {}
+        }
+    }
+    bytes.min(frame)
 }
 
 struct Builder<'a> {

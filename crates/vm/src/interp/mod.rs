@@ -101,6 +101,14 @@ impl<'m> Exec<'m> {
         }
     }
 
+    /// Makes ready for another run, on what the last one left.
+    #[inline]
+    pub(crate) fn restart(&mut self) {
+        self.callers.clear();
+        self.redirect = None;
+        (self.tail_calls, self.fuel, self.granted) = (0, 0, 0);
+    }
+
     /// Ends the run: gives back what it ran on, and what it had of the host's memory.
     pub(crate) fn finish(self) -> (Context, Scratch<'m>) {
         (self.context, Scratch { key: self.key, value: self.value, callers: self.callers })
@@ -117,11 +125,11 @@ impl<'m> Exec<'m> {
     }
 
     /// Runs the program from its first instruction with `r1` and `r2` as given.
-    pub(crate) fn start(&mut self, args: [u64; 2]) -> Result<u64, Trap> {
-        let args = [args[0], args[1], 0, 0, 0];
+    #[inline]
+    pub(crate) fn start(&mut self, args: [u64; 2]) -> Result<u64, Box<Trap>> {
         match self.start_native(args) {
             Some(result) => result,
-            None => self.enter(0, args),
+            None => self.enter(0, [args[0], args[1], 0, 0, 0]).map_err(Box::new),
         }
     }
 

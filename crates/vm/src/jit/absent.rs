@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where there is no JIT: other processors and systems, and Miri.
 
+use crate::NativeCode;
 use crate::interp::{Exec, Program};
 use crate::machine::{Function, Machine, MachineError};
 use crate::trap::Trap;
 
 /// Nothing is compiled here.
 pub(crate) enum Code {}
+
+impl Code {
+    pub(crate) fn view(&self) -> NativeCode<'_> {
+        match *self {}
+    }
+}
 
 /// What machine code would keep of a run.
 pub(crate) struct State;
@@ -37,7 +44,7 @@ pub(crate) fn compile(
 }
 
 impl Exec<'_> {
-    pub(crate) fn start_native(&mut self, _args: [u64; 5]) -> Option<Result<u64, Trap>> {
+    pub(crate) fn start_native(&mut self, _args: [u64; 2]) -> Option<Result<u64, Box<Trap>>> {
         None
     }
 

@@ -34,6 +34,14 @@ pub(super) struct Analysis {
     pub(super) functions: Vec<Function>,
     /// Whether control may come to an instruction from elsewhere than the one before it.
     pub(super) leaders: Vec<bool>,
+    /// Whether a jump backwards leads to an instruction.
+    pub(super) loops: Vec<bool>,
+    /// What is best pending at a jump's target (`emit`, "Fuel"), where the deepest loop that jumps there says so.
+    pub(super) agreed: Vec<u32>,
+    /// Of `r6` to `r10`, the registers that it uses, as bits.
+    pub(super) preserved: u16,
+    /// It can end in a trap.
+    pub(super) traps: bool,
     /// The main function has no frame to keep registers in, as the code that enters a program keeps them: a tail
     /// call from it is a jump.
     pub(super) bare_main: bool,
@@ -63,24 +71,27 @@ pub(super) fn registers(insn: &Insn) -> (u16, u16) {
 }
 
 impl Analysis {
-    pub(super) fn new(program: &Program) -> Analysis {
+    pub(super) fn new(program: &Program, elide: bool) -> Analysis {
         let insns = &program.insns;
         let mut leaders = vec![false; insns.len()];
+        let mut loops = vec![false; insns.len()];
         let mut entries = vec![false; insns.len()];
         entries[0] = true;
         let mut main_is_called = false;
-        for insn in insns.iter() {
+        for (at, insn) in insns.iter().enumerate() {
             if insn.code == Code::CallLocal {
                 entries[insn.off as usize] = true;
                 main_is_called |= insn.off == 0;
             } else if insn.code.jumps() {
                 leaders[insn.off as usize] = true;
+                loops[insn.off as usize] |= insn.off as usize <= at;
             }
         }
         for &taken in &program.taken {
             entries[taken as usize] = true;
             main_is_called |= taken == 0;
         }
+        let (mut preserved, mut traps) = (0, false);
         let mut functions: Vec<Function> = Vec::new();
         let mut crossing = false;
         for (at, insn) in insns.iter().enumerate() {
@@ -101,17 +112,43 @@ impl Analysis {
                 });
             }
             let Some(function) = functions.last_mut() else { continue };
-            function.saved |= registers(insn).1 & CALLEE_SAVED;
+            let (read, written) = registers(insn);
+            function.saved |= written & CALLEE_SAVED;
+            preserved |= (read | written) & (CALLEE_SAVED | 1 << 10);
+            traps |= match insn.code.shape() {
+                Shape::Update { .. } | Shape::Set => false,
+                Shape::Jump { .. } => insn.off as usize <= at,
+                Shape::Load | Shape::Store | Shape::StoreImm => !elide,
+                Shape::Other => match insn.code {
+                    Code::Ja | Code::MayGoto => insn.off as usize <= at,
+                    Code::Exit => false,
+                    // Nothing falls off a program that ends with what does not fall through.
+                    Code::End => at == 0 || !insns[at - 1].code.ends_line(),
+                    _ => true,
+                },
+                Shape::Atomic | Shape::PacketLoad | Shape::Call | Shape::TailCall => true,
+            };
             match insn.code {
-                Code::Call => function.state = true,
-                Code::CallLocal => function.aligned = true,
-                Code::MayGoto => function.may_goto = true,
-                // What it leads to returns here, with any register changed.
-                Code::TailCall if function.start > 0 => {
-                    function.aligned = true;
-                    function.saved = CALLEE_SAVED;
+                Code::Call => {
+                    function.state = true;
+                    preserved |= 1 << 10;
                 }
+                // What it leads to may use any register.
+                Code::TailCall => preserved = CALLEE_SAVED | 1 << 10,
+                Code::CallLocal => {
+                    function.aligned = true;
+                    preserved |= 1 << 10;
+                }
+                Code::MayGoto => function.may_goto = true,
+                // The trap shows the address.
+                Code::OutsideFrame => preserved |= 1 << 10,
                 _ => {}
+            }
+        }
+        for function in functions.iter_mut().skip(1) {
+            if insns[function.start..function.end].iter().any(|insn| insn.code == Code::TailCall) {
+                // What it leads to returns here, with any register changed.
+                (function.aligned, function.saved) = (true, CALLEE_SAVED);
             }
         }
         crossing |= functions.iter().any(|function| {
@@ -132,8 +169,53 @@ impl Analysis {
         for function in &mut functions {
             function.aligned |= function.state;
         }
-        Analysis { functions, leaders, bare_main }
+        let heads: Vec<bool> = loops.iter().zip(&entries).map(|(&a, &b)| a || b).collect();
+        let agreed = agreed(insns, &leaders, &heads);
+        Analysis { functions, leaders, loops, agreed, preserved, traps, bare_main }
     }
+}
+
+/// Nothing is agreed on.
+pub(super) const OPEN: u32 = u32::MAX;
+
+/// How many instructions are to be uncharged where a jump lands. Loops and functions start with none, or it would grow.
+/// Of the jumps to any other instruction the one in the deepest loop should have nothing to settle: what is pending at
+/// it is known where its loop starts just before it. Else the first in the program decides later.
+fn agreed(insns: &[Insn], leaders: &[bool], heads: &[bool]) -> Vec<u32> {
+    let mut agreed: Vec<u32> = heads.iter().map(|&head| if head { 0 } else { OPEN }).collect();
+    let mut ends = vec![0_u32; insns.len() + 1];
+    let mut starts = vec![0_u32; insns.len() + 1];
+    for (at, insn) in insns.iter().enumerate() {
+        if insn.code.jumps() && insn.off as usize <= at {
+            starts[insn.off as usize] += 1;
+            ends[at + 1] += 1;
+        }
+    }
+    // The depth of the first jump to an instruction, then of the deepest.
+    let mut depths: Vec<Option<u32>> = vec![None; insns.len()];
+    let (mut depth, mut leader) = (0, 0);
+    for (at, insn) in insns.iter().enumerate() {
+        depth += starts[at];
+        depth -= ends[at];
+        if leaders[at] {
+            leader = at;
+        }
+        let target = insn.off as usize;
+        if !insn.code.jumps() || target <= at {
+            continue;
+        }
+        match &mut depths[target] {
+            Some(deepest) if *deepest < depth => {
+                *deepest = depth;
+                if heads[leader] {
+                    agreed[target] = (at + 1 - leader) as u32;
+                }
+            }
+            Some(_) => {}
+            first @ None => *first = Some(depth),
+        }
+    }
+    agreed
 }
 
 impl Function {

@@ -6,16 +6,22 @@ use std::ptr::NonNull;
 
 use skep_uapi::Errno;
 
-use super::emit::{self, SEGMENT};
+use super::emit;
 use super::fault::Registration;
 use super::{Compiled, Target};
+use crate::NativeCode;
 use crate::interp::Program;
 
 /// The machine code of a program. Unmapped when dropped.
 pub(crate) struct Code {
     pages: Pages,
+    start: usize,
     enter: usize,
     starts: Box<[u32]>,
+    /// Slots of the instructions.
+    slots: Box<[u32]>,
+    end: usize,
+    pending: Box<[u32]>,
     functions: Box<[(u32, u32)]>,
     /// Dropped first: no fault is looked up in memory that is gone.
     registration: Option<Registration>,
@@ -27,27 +33,40 @@ impl Code {
     /// # Errors
     /// `E2BIG` where the code would be too long, `ENOMEM` where the host gives no executable memory.
     pub(super) fn new(program: &Program, target: &Target) -> Result<Code, Errno> {
-        let Compiled { bytes, enter, unwind, body, starts, functions } =
+        let Compiled { bytes, start: first, enter, body, starts, pending, functions } =
             emit::compile(program, target).ok_or(Errno::E2BIG)?;
+        let slots = (0..starts.len()).map(|at| program.slot(at) as u32).collect();
         let pages = Pages::new(&bytes).ok_or(Errno::ENOMEM)?;
         let start = pages.start.as_ptr() as usize;
         let registration = Registration::new(super::fault::Place {
             code: start,
             body: start + body.start..start + body.end,
-            unwind: start + unwind,
             base: target.base as usize,
             program: target.index,
         });
-        Ok(Code { pages, enter, starts, functions, registration: Some(registration) })
+        Ok(Code { pages, start: first, enter, starts, slots, end: body.end, pending, functions, registration: Some(registration) })
     }
 
-    /// The bytes.
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// What there is to look at.
+    pub(crate) fn view(&self) -> NativeCode<'_> {
         // SAFETY: the pages are readable, as many, never written again, and live as long as `self`.
-        unsafe { std::slice::from_raw_parts(self.pages.start.as_ptr(), self.pages.len) }
+        let bytes = unsafe { std::slice::from_raw_parts(self.pages.start.as_ptr(), self.pages.len) };
+        let insns = self.starts.iter().zip(&self.slots);
+        NativeCode {
+            bytes,
+            address: self.pages.start.as_ptr() as u64,
+            insns: insns.map(|(&start, &slot)| (start as usize, slot as usize)).collect(),
+            end: self.end,
+        }
     }
 
-    /// Where a run enters.
+    /// Where a run of the program starts.
+    #[inline]
+    pub(super) fn start(&self) -> *const u8 {
+        self.at(self.start)
+    }
+
+    /// Where a run enters any function.
     pub(super) fn enter(&self) -> *const u8 {
         self.at(self.enter)
     }
@@ -64,17 +83,12 @@ impl Code {
 
     /// The instruction whose code a position lies in.
     pub(super) fn insn_at(&self, offset: usize) -> usize {
-        self.starts.partition_point(|&start| (start & !SEGMENT) as usize <= offset).saturating_sub(1)
+        self.starts.partition_point(|&start| start as usize <= offset).saturating_sub(1)
     }
 
-    /// The instruction that the segment of another one starts with.
-    pub(super) fn segment(&self, insn: usize) -> usize {
-        (0..=insn.min(self.starts.len() - 1)).rev().find(|&at| self.starts[at] & SEGMENT != 0).unwrap_or(0)
-    }
-
-    /// Where the code of each instruction starts in [`Code::bytes`].
-    pub(crate) fn offsets(&self) -> impl Iterator<Item = usize> {
-        self.starts.iter().map(|&start| (start & !SEGMENT) as usize)
+    /// How many instructions ran uncharged before an instruction.
+    pub(super) fn pending(&self, insn: usize) -> u32 {
+        self.pending[insn]
     }
 }
 

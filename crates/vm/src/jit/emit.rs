@@ -23,8 +23,10 @@
 //!
 //! # Fuel
 //!
-//! Instructions are charged in segments: pieces that control enters at their start only, and leaves at their end
-//! or by a trap. A backward jump, a call and a tail call also look whether fuel is left.
+//! Instructions are charged as late as can be: at backward jumps, calls and returns, all that ran since the last
+//! charge at once. Where paths meet that ran differently many, all but one settle the difference. A backward jump, a
+//! call and a tail call also look whether fuel is left. What an instruction that traps finds uncharged is known
+//! ([`Compiled::pending`]).
 
 mod alu;
 mod atomic;
@@ -35,7 +37,7 @@ mod thunk;
 
 use skep_isa::AluOp;
 
-use super::analysis::{Analysis, Function};
+use super::analysis::{Analysis, Function, OPEN};
 use super::x86::{Alu, Buffer, Cc, Mem, Patch, Reg};
 use super::{Compiled, Target};
 use crate::interp::{self, Code, Insn, Program, Shape};
@@ -76,11 +78,11 @@ enum Cold {
     /// No fuel is left in front of a jump or call to an instruction.
     Refuel { from: Patch, target: usize, resume: usize },
     /// A packet load gave no value.
-    NoPacket { from: Patch, at: usize, segment: usize, function: usize },
+    NoPacket { from: Patch, at: usize, pending: u32, function: usize },
 }
 
 /// A jump whose target is not there yet.
-struct Pending {
+struct Forward {
     patch: Patch,
     target: usize,
     short: bool,
@@ -101,19 +103,26 @@ struct Emitter<'a> {
     target: &'a Target,
     functions: &'a [Function],
     leaders: &'a [bool],
+    loops: &'a [bool],
     bare_main: bool,
-    /// Where the code of each instruction starts; the highest bit says that a segment does.
+    preserved: u16,
+    traps: bool,
+    /// Where the code of each instruction starts.
     starts: Vec<u32>,
+    /// How many instructions ran uncharged before each.
+    pendings: Vec<u32>,
+    /// The same, as agreed on by all who jump to an instruction; [`OPEN`] until the first does.
+    agreed: Vec<u32>,
     /// Where each function is called.
     entries: Vec<usize>,
     /// At most so many bytes are between two instructions: sums from the first on.
     bounds: Vec<u32>,
-    pending: Vec<Pending>,
+    jumps: Vec<Forward>,
     calls: Vec<(Patch, usize)>,
     cold: Vec<Cold>,
     thunks: Thunks,
-    /// First instruction that is not charged yet.
-    segment: usize,
+    /// Instructions that ran uncharged before the current one.
+    pending: u32,
     /// Function that is being compiled.
     function: usize,
 }
@@ -126,12 +135,10 @@ pub(super) fn keeps_r0_aside(insn: &Insn) -> bool {
     atomic::logic(atomic::operation(insn)).is_some()
 }
 
-/// Says in [`Compiled::starts`] that an instruction starts a segment.
-pub(super) const SEGMENT: u32 = 1 << 31;
 
 /// Compiles a program. `None` where it would not fit the distances of jumps: more than a gigabyte.
 pub(super) fn compile(program: &Program, target: &Target) -> Option<Compiled> {
-    let analysis = Analysis::new(program);
+    let analysis = Analysis::new(program, target.elide);
     match Emitter::new(program, target, &analysis, true).run()? {
         Ok(compiled) => Some(compiled),
         // A bound was too low, and a short jump too far.
@@ -145,13 +152,11 @@ struct TooFar;
 impl<'a> Emitter<'a> {
     fn new(program: &'a Program, target: &'a Target, analysis: &'a Analysis, short: bool) -> Self {
         let mut total = 0_u32;
-        let bounds = program.insns.iter().zip(&analysis.leaders).map(|(insn, &leader)| {
+        let bounds = program.insns.iter().enumerate().map(|(at, insn)| {
             let before = total;
-            total = total.saturating_add(if short {
-                bound(insn.code) + if leader { 24 } else { 0 }
-            } else {
-                128
-            });
+            // Between paths that meet there may be something to settle; loops are aligned.
+            let extra = if analysis.loops[at] { 19 } else { 4 * u32::from(analysis.leaders[at]) };
+            total = total.saturating_add(if short { bound(at, insn) + extra } else { 128 });
             before
         });
         Emitter {
@@ -160,26 +165,38 @@ impl<'a> Emitter<'a> {
             target,
             functions: &analysis.functions,
             leaders: &analysis.leaders,
+            loops: &analysis.loops,
             bare_main: analysis.bare_main,
+            preserved: analysis.preserved,
+            traps: analysis.traps,
             starts: Vec::with_capacity(program.insns.len()),
+            pendings: Vec::with_capacity(program.insns.len()),
+            agreed: analysis.agreed.clone(),
             entries: Vec::with_capacity(analysis.functions.len()),
             bounds: bounds.collect(),
-            pending: Vec::new(),
+            jumps: Vec::new(),
             calls: Vec::new(),
             cold: Vec::new(),
             thunks: Thunks::default(),
-            segment: 0,
+            pending: 0,
             function: 0,
         }
     }
 
     fn run(mut self) -> Option<Result<Compiled, TooFar>> {
         const MOST: usize = 1 << 30;
-        let (enter, unwind) = self.thunks();
+        let (start, main) = self.start();
+        let enter = self.thunks();
         let body = self.buf.position();
+        let mut fused = false;
         for (at, insn) in self.program.insns.iter().enumerate() {
             self.begin(at);
-            self.insn(at, insn);
+            if !std::mem::take(&mut fused) {
+                fused = self.fuse(at, insn);
+                if !fused {
+                    self.insn(at, insn);
+                }
+            }
             if self.buf.position() > MOST {
                 return None;
             }
@@ -191,14 +208,15 @@ impl<'a> Emitter<'a> {
                 return None;
             }
         }
-        for Pending { patch, target, short } in std::mem::take(&mut self.pending) {
-            let target = self.start(target);
+        for Forward { patch, target, short } in std::mem::take(&mut self.jumps) {
+            let target = self.starts[target] as usize;
             if !short {
                 self.buf.patch(patch, target);
             } else if !self.buf.patch_short(patch, target) {
                 return Some(Err(TooFar));
             }
         }
+        self.buf.patch(main, self.entries[0]);
         for (patch, function) in std::mem::take(&mut self.calls) {
             let entry = self.entries[function];
             self.buf.patch(patch, entry);
@@ -208,40 +226,45 @@ impl<'a> Emitter<'a> {
         Some(Ok(Compiled {
             functions: functions.collect(),
             starts: self.starts.into(),
+            pending: self.pendings.into(),
+            start,
             enter,
-            unwind,
             body: body..end,
             bytes: self.buf.finish(),
         }))
     }
 
-    /// Where the code of an instruction starts.
-    fn start(&self, at: usize) -> usize {
-        (self.starts[at] & !SEGMENT) as usize
-    }
-
-    /// What comes before an instruction: the prologue of its function, and the charge of the segment that ends.
+    /// What comes before an instruction: the prologue of its function, and what there is to settle where paths meet.
     fn begin(&mut self, at: usize) {
         let falls_through = at > 0 && !self.program.insns[at - 1].code.ends_line();
         let entry = self.functions.get(self.entries.len()).is_some_and(|function| function.start == at);
-        if self.leaders[at] && falls_through && at > self.segment {
-            self.charge(at - self.segment);
+        if self.leaders[at] {
+            if self.agreed[at] == OPEN {
+                self.agreed[at] = if falls_through { self.pending } else { 0 };
+            } else if falls_through {
+                self.settle(self.agreed[at]);
+            }
+            self.pending = self.agreed[at];
+        } else if !falls_through {
+            self.pending = 0;
         }
         if entry {
             if falls_through {
                 let patch = self.buf.jmp();
-                self.pending.push(Pending { patch, target: at, short: false });
+                self.jumps.push(Forward { patch, target: at, short: false });
             }
             self.function = self.entries.len();
             self.buf.align(16);
             self.entries.push(self.buf.position());
             self.prologue();
         }
-        if self.leaders[at] || !falls_through {
-            self.segment = at;
+        if self.loops[at] {
+            self.buf.align(16);
         }
-        let segment = if self.segment == at { SEGMENT } else { 0 };
-        self.starts.push(self.buf.position() as u32 | segment);
+        self.starts.push(self.buf.position() as u32);
+        self.pendings.push(self.pending);
+        // From here on it counts.
+        self.pending += 1;
     }
 
     fn insn(&mut self, at: usize, insn: &Insn) {
@@ -260,7 +283,7 @@ impl<'a> Emitter<'a> {
                 Code::MayGoto => self.conditional(at, insn),
                 Code::CallLocal => self.call_local(at, insn),
                 Code::Exit => {
-                    self.charge(at + 1 - self.segment);
+                    self.settle(0);
                     self.epilogue();
                     self.buf.ret();
                 }
@@ -270,9 +293,22 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    /// Takes a number of instructions off the fuel; flags say whether any is left.
-    fn charge(&mut self, count: usize) {
-        self.buf.alu_imm(Alu::Sub, true, FUEL, count as i32);
+    /// Charges what is pending but for `left`; where that is something, flags say whether any fuel is left.
+    fn settle(&mut self, left: u32) {
+        let count = self.pending as i32 - left as i32;
+        if count != 0 {
+            self.buf.alu_imm(Alu::Sub, true, FUEL, count);
+        }
+        self.pending = left;
+    }
+
+    /// Before a jump, charges what its target does not expect to be pending.
+    fn settle_for(&mut self, target: usize) {
+        if self.agreed[target] == OPEN {
+            self.agreed[target] = self.pending;
+        } else {
+            self.settle(self.agreed[target]);
+        }
     }
 
     /// Ends the run with the trap of an instruction.
@@ -318,7 +354,7 @@ impl<'a> Emitter<'a> {
                 self.buf.patch(out, next);
                 self.refuel(insn.off as usize);
                 let back = self.buf.jmp();
-                let target = self.start(insn.off as usize);
+                let target = self.starts[insn.off as usize] as usize;
                 self.buf.patch(back, target);
             }
             Cold::Refuel { from, target, resume } => {
@@ -327,9 +363,10 @@ impl<'a> Emitter<'a> {
                 let back = self.buf.jmp();
                 self.buf.patch(back, resume);
             }
-            Cold::NoPacket { from, at, segment, function } => {
+            Cold::NoPacket { from, at, pending, function } => {
                 self.buf.patch(from, here);
-                self.no_packet(at, segment, function);
+                (self.pending, self.function) = (pending, function);
+                self.no_packet(at);
             }
         }
     }
@@ -347,22 +384,31 @@ impl<'a> Emitter<'a> {
     }
 }
 
-/// At most so many bytes are emitted for an instruction that starts no segment. Being too low costs a second
+/// At most so many bytes are emitted for an instruction, all but the rarest times. Being too low costs a second
 /// compilation, nothing else.
-fn bound(code: Code) -> u32 {
-    match code.shape() {
-        Shape::Update { .. } => match code.arithmetic() {
+fn bound(at: usize, insn: &Insn) -> u32 {
+    let short = i8::try_from(insn.imm as i64).is_ok();
+    match insn.code.shape() {
+        Shape::Update { source } => match insn.code.arithmetic() {
             Some((AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod, _)) => 64,
-            Some((AluOp::Lsh | AluOp::Rsh | AluOp::Arsh, _)) => 20,
-            _ => 10,
+            Some((AluOp::Lsh | AluOp::Rsh | AluOp::Arsh, _)) if source => 20,
+            Some(_) if source || short => 4,
+            _ => 9,
         },
         Shape::Set => 10,
-        Shape::Load | Shape::Store => 20,
+        Shape::Load | Shape::Store => 3 + if i8::try_from(insn.off).is_ok() { 7 } else { 10 },
         Shape::StoreImm => 16,
-        Shape::Jump { .. } => 30,
+        Shape::Jump { source } => {
+            let compare = if source || short { 4 } else { 7 };
+            let look = if insn.off as usize <= at { 6 } else { 0 };
+            4 + compare + 6 + look
+        }
         Shape::Atomic => 80,
         Shape::PacketLoad | Shape::TailCall => 60,
-        Shape::Call => 128,
-        Shape::Other => 64,
+        Shape::Call => 64,
+        Shape::Other => match insn.code {
+            Code::Ja | Code::Exit => 15,
+            _ => 64,
+        },
     }
 }

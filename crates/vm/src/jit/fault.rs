@@ -21,8 +21,6 @@ pub(super) struct Place {
     pub(super) code: usize,
     /// Code of instructions.
     pub(super) body: Range<usize>,
-    /// Where a run goes on that trapped.
-    pub(super) unwind: usize,
     /// Guest address 0.
     pub(super) base: usize,
     /// Index of the program in its machine.
@@ -34,7 +32,6 @@ struct Node {
     start: AtomicUsize,
     end: AtomicUsize,
     code: AtomicUsize,
-    unwind: AtomicUsize,
     base: AtomicUsize,
     program: AtomicU32,
     next: *const Node,
@@ -62,7 +59,6 @@ impl Registration {
                 start: AtomicUsize::new(0),
                 end: AtomicUsize::new(0),
                 code: AtomicUsize::new(0),
-                unwind: AtomicUsize::new(0),
                 base: AtomicUsize::new(0),
                 program: AtomicU32::new(0),
                 next: std::ptr::null(),
@@ -78,7 +74,6 @@ impl Registration {
             node
         });
         node.code.store(place.code, Ordering::Relaxed);
-        node.unwind.store(place.unwind, Ordering::Relaxed);
         node.base.store(place.base, Ordering::Relaxed);
         node.program.store(place.program, Ordering::Relaxed);
         node.start.store(place.body.start, Ordering::Relaxed);
@@ -162,8 +157,8 @@ extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context:
         let offset = pc - node.code.load(Ordering::Relaxed);
         // SAFETY: in the body of a program's code `r9` is the state of its run, which nothing else uses while the
         // code runs.
-        unsafe { State::note_fault(state, node.program.load(Ordering::Relaxed), offset, &values) };
-        registers[libc::REG_RIP as usize] = node.unwind.load(Ordering::Relaxed) as i64;
+        let unwind = unsafe { State::note_fault(state, node.program.load(Ordering::Relaxed), offset, &values) };
+        registers[libc::REG_RIP as usize] = unwind as i64;
         return;
     }
     // SAFETY: `BEFORE` was written before this handler was installed. Its function is called as the kernel would.

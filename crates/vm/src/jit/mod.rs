@@ -68,13 +68,16 @@ pub(crate) fn compile(
 /// Machine code that is not executable yet.
 struct Compiled {
     bytes: Vec<u8>,
-    /// Where a run enters, and where one leaves that trapped.
+    /// Where a run of the program starts.
+    start: usize,
+    /// Where a run enters any function.
     enter: usize,
-    unwind: usize,
     /// Code of instructions, where accesses may fault.
     body: Range<usize>,
-    /// Where the code of each instruction starts; the highest bit says that a segment does.
+    /// Where the code of each instruction starts.
     starts: Box<[u32]>,
+    /// How many instructions ran uncharged before each.
+    pending: Box<[u32]>,
     /// First instruction of each function, and where it is called.
     functions: Box<[(u32, u32)]>,
 }

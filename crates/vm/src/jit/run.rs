@@ -20,8 +20,9 @@ use crate::trap::{Trap, TrapKind};
 
 /// What machine code keeps in an [`Exec`].
 pub(crate) struct State {
-    /// The machine's stack pointer where a trapped run leaves.
+    /// Where a trapped run leaves: the machine's stack pointer, and the code.
     stack: u64,
+    unwind: u64,
     /// The host's address just above the frame that calls a helper that calls back.
     frame: u64,
     /// Where the trap is.
@@ -44,6 +45,7 @@ const fn field(offset: usize) -> Mem {
 impl State {
     pub(super) const FUEL: Mem = Mem::new(Reg::R9, offset_of!(Exec<'static>, fuel) as i32);
     pub(super) const STACK: Mem = field(offset_of!(State, stack));
+    pub(super) const UNWIND: Mem = field(offset_of!(State, unwind));
     pub(super) const FRAME: Mem = field(offset_of!(State, frame));
     pub(super) const TRAP_INSN: Mem = field(offset_of!(State, trap_insn));
     pub(super) const TRAP_PROGRAM: Mem = field(offset_of!(State, trap_program));
@@ -62,6 +64,7 @@ impl State {
     pub(crate) fn new(frame: u64) -> State {
         State {
             stack: 0,
+            unwind: 0,
             frame,
             trap_insn: 0,
             trap_program: 0,
@@ -72,16 +75,17 @@ impl State {
         }
     }
 
-    /// Notes a fault. Async-signal-safe.
+    /// Notes a fault: where the run goes on. Async-signal-safe.
     ///
     /// # Safety
     /// `exec` points to an [`Exec`] that nothing else uses.
-    pub(super) unsafe fn note_fault(exec: *mut u8, program: u32, offset: usize, registers: &[u64; 16]) {
+    pub(super) unsafe fn note_fault(exec: *mut u8, program: u32, offset: usize, registers: &[u64; 16]) -> u64 {
         // SAFETY: as the caller says.
         let state = unsafe { &mut *exec.add(offset_of!(Exec<'static>, native)).cast::<State>() };
         state.trap_program = program;
         state.fault = Some(offset);
         state.registers = *registers;
+        state.unwind
     }
 
     /// What a register of the program held at the trap.
@@ -139,7 +143,11 @@ impl Entry<Reg> {
         Entry { state: Reg::Rdi, function: Reg::Rsi, frame: Reg::Rdx, args: Reg::Rcx };
 }
 
-type EntryFn = unsafe extern "sysv64" fn(*mut Exec<'_>, *const u8, u64, *const [u64; 5]) -> Returned;
+/// Enters a function: [`Entry`].
+type Enter = unsafe extern "sysv64" fn(*mut Exec<'_>, *const u8, u64, *const [u64; 5]) -> Returned;
+
+/// Starts a program: `r1`, `r2`, `r3` and `r4`, the host's address just above the frame, the run.
+type Start = unsafe extern "sysv64" fn(u64, u64, u64, u64, u64, *mut Exec<'_>) -> Returned;
 
 impl<'m> Exec<'m> {
     /// Runs a function of a compiled program, its frame below `frame`, a host's address.
@@ -158,16 +166,23 @@ impl<'m> Exec<'m> {
         // SAFETY: `enter` is the start of code that `emit::Emitter::enter` made, with this signature, in pages that
         // live as long as the machine; the code uses `self` by `r9` only, and upholds the guarantees of the module.
         let returned = unsafe {
-            let enter: EntryFn = std::mem::transmute(code.enter());
+            let enter: Enter = std::mem::transmute(code.enter());
             enter(std::ptr::from_mut(self), function, frame, &raw const args)
         };
         if returned.status == 0 { Ok(returned.value) } else { Err(self.native_trap()) }
     }
 
     /// Runs the current program from its start in machine code, where it has any.
-    pub(crate) fn start_native(&mut self, args: [u64; 5]) -> Option<Result<u64, Trap>> {
+    #[inline(always)]
+    pub(crate) fn start_native(&mut self, [r1, r2]: [u64; 2]) -> Option<Result<u64, Box<Trap>>> {
         let code = self.program.native.as_ref()?;
-        Some(self.run_native(self.program, code, 0, self.native.frame, args))
+        let frame = self.native.frame;
+        // SAFETY: as for `run_native`, of the code that `emit::Emitter::start` made.
+        let returned = unsafe {
+            let start: Start = std::mem::transmute(code.start());
+            start(r1, r2, 0, 0, frame, std::ptr::from_mut(self))
+        };
+        Some(if returned.status == 0 { Ok(returned.value) } else { Err(Box::new(self.native_trap())) })
     }
 
     /// Calls a function back, one frame below the one that called the helper.
@@ -189,6 +204,7 @@ impl<'m> Exec<'m> {
 
     /// The trap that machine code ended with.
     #[cold]
+    #[inline(never)]
     fn native_trap(&mut self) -> Trap {
         let program = self.machine.program(self.native.trap_program as usize);
         let Some(code) = &program.native else { return TrapKind::FellOff.into() };
@@ -199,7 +215,8 @@ impl<'m> Exec<'m> {
         // The last instruction ran, not the one after it.
         let last = if insn.code == Op::End { at.saturating_sub(1) } else { at };
         if !charged {
-            self.fuel -= (last + 1) as i64 - code.segment(at) as i64;
+            // The end of the program is no instruction.
+            self.fuel -= i64::from(code.pending(at)) + i64::from(last == at);
         }
         let trap = match self.native.trap.take() {
             Some(trap) => trap,

@@ -507,6 +507,17 @@ impl Buffer {
         self.rm(None, false, &[0x8f], 0, mem, false);
     }
 
+    pub(super) fn jmp_mem(&mut self, mem: Mem) {
+        self.rm(None, false, &[0xff], 4, mem, false);
+    }
+
+    /// The address of code: a distance that is filled in later.
+    pub(super) fn lea_code(&mut self, dst: Reg) -> Patch {
+        let head = Head::new().rex(true, dst.high(), 0, 0, false);
+        self.put(head.push(0x8d).push(dst.low() << 3 | 5));
+        self.distance()
+    }
+
     pub(super) fn ret(&mut self) {
         self.put(Head::new().push(0xc3));
     }

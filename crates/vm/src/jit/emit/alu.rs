@@ -4,8 +4,8 @@
 use skep_isa::AluOp;
 
 use super::{BASE, Emitter, SCRATCH, host};
-use crate::interp::{Code, Insn};
-use crate::jit::x86::{Alu, Cc, Load, Reg, Shift, Unary};
+use crate::interp::{self, Code, Insn};
+use crate::jit::x86::{Alu, Cc, Load, Mem, Reg, Shift, Unary};
 
 /// The second operand.
 #[derive(Clone, Copy)]
@@ -16,6 +16,29 @@ enum Operand {
 }
 
 impl Emitter<'_> {
+    /// A move and an addition to its destination are one `lea`; whether they were emitted so.
+    pub(super) fn fuse(&mut self, at: usize, insn: &Insn) -> bool {
+        let Some(next) = self.program.insns.get(at + 1) else { return false };
+        let adds = insn.code == Code::MovX64
+            && matches!(next.code, Code::AddX64 | Code::AddK64)
+            && next.dst == insn.dst
+            && !self.leaders[at + 1]
+            && insn.src != interp::Reg::R10;
+        if !adds {
+            return false;
+        }
+        let (dst, base) = (host(insn.dst), host(insn.src));
+        let sum = if next.code == Code::AddK64 {
+            Mem::new(base, next.imm as i32)
+        } else if next.src != interp::Reg::R10 && next.src != next.dst {
+            Mem::indexed(base, host(next.src), 0)
+        } else {
+            return false;
+        };
+        self.buf.lea(true, dst, sum);
+        true
+    }
+
     /// `dst = dst op operand`, moves and changes of byte order.
     pub(super) fn update(&mut self, insn: &Insn, source: bool) {
         let dst = host(insn.dst);

@@ -51,8 +51,7 @@ impl Emitter<'_> {
     pub(super) fn call_helper(&mut self, at: usize, insn: &Insn) {
         let helper = self.program.helpers[insn.imm as usize];
         if helper.reenters {
-            self.charge(at + 1 - self.segment);
-            self.segment = at + 1;
+            self.settle(0);
             self.buf.store(Width::Dw, State::FUEL, FUEL);
             self.buf.store(Width::Dw, State::FRAME, FRAME);
         }
@@ -108,8 +107,7 @@ impl Emitter<'_> {
             self.buf.test_imm(false, FRAME, crate::memory::PAGE as i32 - 1);
             self.trap_if(Cc::E, at);
         }
-        self.charge(at + 1 - self.segment);
-        self.segment = at + 1;
+        self.settle(0);
         let from = self.buf.jcc(Cc::Le);
         self.cold.push(Cold::Refuel { from, target, resume: self.buf.position() });
         let patch = self.buf.call();
@@ -122,8 +120,7 @@ impl Emitter<'_> {
     /// `bpf_tail_call`: a jump to the program, or on to the next instruction. From a function that has a frame to
     /// take down it is a call, of which at most 33 can be open.
     pub(super) fn tail_call(&mut self, at: usize) {
-        self.charge(at + 1 - self.segment);
-        self.segment = at + 1;
+        self.settle(0);
         self.buf.store_imm(Width::W, State::TRAP_INSN, at as i32);
         let call = self.buf.call();
         self.buf.patch(call, self.thunks.tail_call);
@@ -153,18 +150,17 @@ impl Emitter<'_> {
         self.buf.patch(call, self.thunks.packet_load);
         self.buf.test(false, SCRATCH, SCRATCH);
         let from = self.buf.jcc(Cc::Ne);
-        self.cold.push(Cold::NoPacket { from, at, segment: self.segment, function: self.function });
+        self.cold.push(Cold::NoPacket { from, at, pending: self.pending, function: self.function });
     }
 
     /// A packet load outside of the packet returns 0 from the function; one without a packet is a trap.
-    pub(super) fn no_packet(&mut self, at: usize, segment: usize, function: usize) {
+    pub(super) fn no_packet(&mut self, at: usize) {
         self.buf.alu_imm(Alu::Cmp, false, SCRATCH, 1);
         let outside = self.buf.jcc_short(Cc::E);
         self.trap_here(at);
         self.buf.land_short(outside);
-        self.charge(at + 1 - segment);
+        self.settle(0);
         self.buf.mov_imm(Reg::Rax, 0);
-        self.function = function;
         self.epilogue();
         self.buf.ret();
     }

@@ -3,7 +3,7 @@
 
 use skep_isa::Cond;
 
-use super::{Cold, Emitter, Pending, SCRATCH};
+use super::{Cold, Emitter, Forward, SCRATCH};
 use crate::interp::{self, Code, Insn, Shape};
 use crate::jit::x86::{Alu, Cc};
 
@@ -11,10 +11,10 @@ impl Emitter<'_> {
     /// `ja`.
     pub(super) fn jump(&mut self, at: usize, insn: &Insn) {
         let target = insn.off as usize;
-        self.charge(at + 1 - self.segment);
+        self.settle_for(target);
         if target <= at {
             let from = self.buf.jcc(Cc::Le);
-            let resume = self.start(target);
+            let resume = self.starts[target] as usize;
             self.cold.push(Cold::Refuel { from, target, resume });
         }
         self.jump_to(None, at, target);
@@ -23,8 +23,7 @@ impl Emitter<'_> {
     /// A conditional jump, or `may_goto`.
     pub(super) fn conditional(&mut self, at: usize, insn: &Insn) {
         let target = insn.off as usize;
-        self.charge(at + 1 - self.segment);
-        self.segment = at + 1;
+        self.settle_for(target);
         let low = (target <= at).then(|| self.buf.jcc(Cc::Le));
         let cc = self.compare(insn);
         self.jump_to(Some(cc), at, target);
@@ -39,7 +38,7 @@ impl Emitter<'_> {
 
     fn jump_to(&mut self, cc: Option<Cc>, at: usize, target: usize) {
         if target <= at {
-            let to = self.start(target);
+            let to = self.starts[target] as usize;
             let near = self.buf.position() - to < 120;
             match (cc, near) {
                 (None, true) => {
@@ -68,7 +67,7 @@ impl Emitter<'_> {
             (Some(cc), true) => self.buf.jcc_short(cc),
             (Some(cc), false) => self.buf.jcc(cc),
         };
-        self.pending.push(Pending { patch, target, short });
+        self.jumps.push(Forward { patch, target, short });
     }
 
     /// Compares the operands of a jump: the condition on which it is taken.
