@@ -66,7 +66,8 @@ fn executed(object: &Object, memory: &[u8]) -> (u64, u64) {
 
 fn elided(object: &Object) -> Machine {
     // SAFETY: the workloads stay within their memory.
-    unsafe { Machine::new_verified(object, Config { engine: Engine::Jit, ..Config::default() }) }.expect("workloads load")
+    unsafe { Machine::new_verified(object, Config { engine: Engine::Jit, ..Config::default() }) }
+        .expect("workloads load")
 }
 
 fn engines(c: &mut Criterion) {
@@ -76,8 +77,13 @@ fn engines(c: &mut Criterion) {
         let mut group = c.benchmark_group(name);
         group.throughput(Throughput::Elements(insns));
 
-        let engine = |engine| Machine::new(&object, Config { engine, ..Config::default() }).expect("workloads load");
-        for (id, machine) in [("interp", engine(Engine::Interpreter)), ("jit", engine(Engine::Jit)), ("jit-elided", elided(&object))] {
+        let engine =
+            |engine| Machine::new(&object, Config { engine, ..Config::default() }).expect("workloads load");
+        for (id, machine) in [
+            ("interp", engine(Engine::Interpreter)),
+            ("jit", engine(Engine::Jit)),
+            ("jit-elided", elided(&object)),
+        ] {
             let mut thread = machine.thread().expect("stacks fit");
             let mut prepared = thread.prepare(0, Input::Mem(&memory)).expect("flat memory fits");
             assert_eq!(prepared.run().ok(), Some(expected), "{name}: {id} disagrees");
@@ -88,10 +94,14 @@ fn engines(c: &mut Criterion) {
         let mut vm = rbpf::EbpfVmRaw::new(Some(&bytes)).expect("rbpf takes it");
         let mut memory = memory.clone();
         assert_eq!(vm.execute_program(&mut memory).ok(), Some(expected), "{name}: rbpf disagrees");
-        group.bench_function(BenchmarkId::from_parameter("rbpf"), |b| b.iter(|| vm.execute_program(black_box(&mut memory))));
+        group.bench_function(BenchmarkId::from_parameter("rbpf"), |b| {
+            b.iter(|| vm.execute_program(black_box(&mut memory)))
+        });
         vm.jit_compile().expect("rbpf compiles");
         // SAFETY: the workloads stay within their memory.
-        group.bench_function(BenchmarkId::from_parameter("rbpf-jit"), |b| b.iter(|| unsafe { vm.execute_program_jit(black_box(&mut memory)) }));
+        group.bench_function(BenchmarkId::from_parameter("rbpf-jit"), |b| {
+            b.iter(|| unsafe { vm.execute_program_jit(black_box(&mut memory)) })
+        });
         group.finish();
     }
 }

@@ -340,7 +340,8 @@ fn run_cases(args: &Args, path: &std::path::Path) -> Result<Verdict> {
 /// The result of one case, and whether it ran to its end.
 fn run_case(args: &Args, case: &Case) -> Result<(serde_json::Value, bool)> {
     let object = Object::single(case.program.clone());
-    let word = if args.no_verify { Word::None(String::new()) } else { verified::ask(&object, case.mem.is_some())? };
+    let word =
+        if args.no_verify { Word::None(String::new()) } else { verified::ask(&object, case.mem.is_some())? };
     if let Word::Rejected(text) = &word {
         return Err(Failure::new(text.trim_end()));
     }

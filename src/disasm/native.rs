@@ -51,8 +51,7 @@ pub fn parts(object: &Object, index: usize, style: Style) -> Result<Vec<Part>> {
 
 /// The code from one offset to another.
 fn lines(code: &NativeCode<'_>, start: usize, end: usize) -> Vec<Line> {
-    let mut decoder =
-        Decoder::with_ip(64, &code.bytes[start..end], start as u64, DecoderOptions::NONE);
+    let mut decoder = Decoder::with_ip(64, &code.bytes[start..end], start as u64, DecoderOptions::NONE);
     let mut formatter = IntelFormatter::new();
     formatter.options_mut().set_branch_leading_zeros(false);
     formatter.options_mut().set_hex_prefix("0x");

@@ -29,8 +29,12 @@ pub fn ask(object: &Object, flat: bool) -> Result<Word> {
     if flat {
         return Ok(Word::None("flat memory is not what a kernel would give to it".to_owned()));
     }
-    let options =
-        Options { profile: verifier::profile(RELEASE)?, cpus: verifier::cpus(), log_level: 1, ..Options::default() };
+    let options = Options {
+        profile: verifier::profile(RELEASE)?,
+        cpus: verifier::cpus(),
+        log_level: 1,
+        ..Options::default()
+    };
     for program in &object.programs {
         if program.prog_type == ProgType::UNSPEC {
             return Ok(Word::None(format!("program `{}` has no type", program.name)));

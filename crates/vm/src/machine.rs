@@ -13,9 +13,9 @@ use skep_isa::DecodeError;
 use skep_program::{MapSpec, Object, Slot};
 use skep_uapi::{Errno, MapType};
 
+use crate::NativeCode;
 use crate::helper;
 use crate::interp::Program;
-use crate::NativeCode;
 use crate::jit;
 use crate::map::{Map, MapContext, Ringbuf};
 use crate::memory::{GuestMemory, HANDLES, HEAP, PAGE};

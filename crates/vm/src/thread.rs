@@ -146,7 +146,14 @@ impl<'m> Thread<'m> {
         let exec = Exec::new(self.machine, code, context, self.stack.frames, self.cpu, scratch);
         // What runs on other programs of the machine leaves on the stack is none of this one's business.
         self.stack.clear();
-        Ok(Prepared { stack: &self.stack, dirty: 0, buffers: &mut self.buffers, scratch: &mut self.scratch, exec, args })
+        Ok(Prepared {
+            stack: &self.stack,
+            dirty: 0,
+            buffers: &mut self.buffers,
+            scratch: &mut self.scratch,
+            exec,
+            args,
+        })
     }
 
     /// Makes the timer that expires first fire (`bpf_timer_start`), whatever time it is: its callback runs. `None`

@@ -44,7 +44,17 @@ impl Code {
             base: target.base as usize,
             program: target.index,
         });
-        Ok(Code { pages, start: first, enter, starts, slots, end: body.end, pending, functions, registration: Some(registration) })
+        Ok(Code {
+            pages,
+            start: first,
+            enter,
+            starts,
+            slots,
+            end: body.end,
+            pending,
+            functions,
+            registration: Some(registration),
+        })
     }
 
     /// What there is to look at.

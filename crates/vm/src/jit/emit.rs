@@ -135,7 +135,6 @@ pub(super) fn keeps_r0_aside(insn: &Insn) -> bool {
     atomic::logic(atomic::operation(insn)).is_some()
 }
 
-
 /// Compiles a program. `None` where it would not fit the distances of jumps: more than a gigabyte.
 pub(super) fn compile(program: &Program, target: &Target) -> Option<Compiled> {
     let analysis = Analysis::new(program, target.elide);

@@ -157,7 +157,8 @@ extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context:
         let offset = pc - node.code.load(Ordering::Relaxed);
         // SAFETY: in the body of a program's code `r9` is the state of its run, which nothing else uses while the
         // code runs.
-        let unwind = unsafe { State::note_fault(state, node.program.load(Ordering::Relaxed), offset, &values) };
+        let unwind =
+            unsafe { State::note_fault(state, node.program.load(Ordering::Relaxed), offset, &values) };
         registers[libc::REG_RIP as usize] = unwind as i64;
         return;
     }

@@ -55,11 +55,6 @@ impl State {
         field(offset_of!(State, registers) + 8 * reg as usize)
     }
 
-    /// The same field, while another register points to the state.
-    pub(super) const fn at(state: Reg, field: Mem) -> Mem {
-        Mem { base: state, ..field }
-    }
-
     /// The state of a run that has not begun; `frame` is the host's address just above frame 0.
     pub(crate) fn new(frame: u64) -> State {
         State {
@@ -79,7 +74,12 @@ impl State {
     ///
     /// # Safety
     /// `exec` points to an [`Exec`] that nothing else uses.
-    pub(super) unsafe fn note_fault(exec: *mut u8, program: u32, offset: usize, registers: &[u64; 16]) -> u64 {
+    pub(super) unsafe fn note_fault(
+        exec: *mut u8,
+        program: u32,
+        offset: usize,
+        registers: &[u64; 16],
+    ) -> u64 {
         // SAFETY: as the caller says.
         let state = unsafe { &mut *exec.add(offset_of!(Exec<'static>, native)).cast::<State>() };
         state.trap_program = program;

@@ -52,11 +52,10 @@ pub(super) enum Alu {
     Cmp = 7,
 }
 
-/// Shifts and rotations, by their number in the encoding.
+/// Shifts, by their number in the encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Shift {
-    Rol = 0,
     Shl = 4,
     Shr = 5,
     Sar = 7,
@@ -67,8 +66,6 @@ pub(super) enum Shift {
 #[repr(u8)]
 pub(super) enum Unary {
     Neg = 3,
-    /// `rdx:rax` = `rax` * operand.
-    Mul = 4,
     /// `rax`, `rdx` = quotient and remainder of `rdx:rax`.
     Div = 6,
     Idiv = 7,
@@ -443,15 +440,15 @@ impl Buffer {
         self.rr(wide, &[0xd3], op as u8, dst, false);
     }
 
-    /// `dst = src shifted by count`, BMI2. A rotation has no such form.
+    /// `dst = src shifted by count`, BMI2.
     pub(super) fn shift_reg(&mut self, op: Shift, wide: bool, dst: Reg, src: Reg, count: Reg) {
         let prefix = match op {
-            Shift::Shl | Shift::Rol => 1,
+            Shift::Shl => 1,
             Shift::Sar => 2,
             Shift::Shr => 3,
         };
         let second = (1 - dst.high()) << 7 | 1 << 6 | (1 - src.high()) << 5 | 2;
-        let third = (wide as u8) << 7 | (!(count as u8) & 15) << 3 | prefix;
+        let third = u8::from(wide) << 7 | (!(count as u8) & 15) << 3 | prefix;
         let operands = 0xc0 | dst.low() << 3 | src.low();
         self.put(Head::new().push(0xc4).push(second).push(third).push(0xf7).push(operands));
     }
@@ -611,3 +608,6 @@ impl Buffer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
