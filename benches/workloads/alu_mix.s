@@ -1,4 +1,6 @@
 ; xorshift and arithmetic of every kind, 2,000 rounds; no memory.
+.license "GPL"
+.program main, xdp
     r0 = 0
     r1 = 0x9e3779b97f4a7c15 ll
     r2 = 2000

@@ -1,4 +1,6 @@
 ; Collatz: the steps of all numbers below 100. Short blocks, jumps that are hard to predict.
+.license "GPL"
+.program main, xdp
     r0 = 0
     r1 = 1
 number:

@@ -1,4 +1,6 @@
 ; 500 calls of a function that calls another.
+.license "GPL"
+.program main, xdp
     r6 = 500
     r7 = 0
 again:

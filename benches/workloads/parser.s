@@ -1,9 +1,9 @@
 ; A packet parser: Ethernet, up to two VLAN tags, IPv4 with options, TCP or UDP; gives the destination port.
-; The input memory holds the length of the packet in 8 bytes, then the packet.
-    r2 = *(u64 *)(r1 + 0)
-    r1 += 8
+.license "GPL"
+.program main, xdp
+    r2 = *(u32 *)(r1 + 4)
+    r1 = *(u32 *)(r1 + 0)
     r0 = 0
-    r2 += r1
     r3 = r1
     r3 += 14
     if r3 > r2 goto out

@@ -1,4 +1,6 @@
 ; Bubble sort of 32 descending numbers on the stack; gives a digest of the order.
+.license "GPL"
+.program main, xdp
     r1 = 0
 fill:
     r2 = r10

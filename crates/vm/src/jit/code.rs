@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use skep_uapi::Errno;
 
@@ -32,29 +33,46 @@ impl Code {
     ///
     /// # Errors
     /// `E2BIG` where the code would be too long, `ENOMEM` where the host gives no executable memory.
-    pub(super) fn new(program: &Program, target: &Target) -> Result<Code, Errno> {
-        let Compiled { bytes, start: first, enter, body, starts, pending, functions } =
-            emit::compile(program, target).ok_or(Errno::E2BIG)?;
-        let slots = (0..starts.len()).map(|at| program.slot(at) as u32).collect();
-        let pages = Pages::new(&bytes).ok_or(Errno::ENOMEM)?;
-        let start = pages.start.as_ptr() as usize;
+    pub(super) fn new(program: &Program, target: &mut Target) -> Result<Code, Errno> {
+        let compiled = emit::compile(program, target).ok_or(Errno::E2BIG)?;
+        let pages = Pages::reserve(compiled.bytes.len()).ok_or(Errno::ENOMEM)?;
+        match Code::link(program, target, compiled, pages)? {
+            Some(code) => Ok(code),
+            None => {
+                // No room near the host's functions: another form of calls.
+                target.near = false;
+                let compiled = emit::compile(program, target).ok_or(Errno::E2BIG)?;
+                let pages = Pages::reserve(compiled.bytes.len()).ok_or(Errno::ENOMEM)?;
+                Code::link(program, target, compiled, pages)?.ok_or(Errno::ENOMEM)
+            }
+        }
+    }
+
+    /// Puts code where it belongs. `None` where a function of the host is too far from there.
+    fn link(
+        program: &Program,
+        target: &Target,
+        compiled: Compiled,
+        pages: Pages,
+    ) -> Result<Option<Code>, Errno> {
+        let Compiled { mut bytes, start, enter, host_calls, body, starts, pending, functions } = compiled;
+        let address = pages.start.as_ptr() as usize;
+        for (patch, function) in host_calls {
+            let at = patch.position();
+            let distance = function as i64 - (address + at + 4) as i64;
+            let Ok(distance) = i32::try_from(distance) else { return Ok(None) };
+            bytes[at..at + 4].copy_from_slice(&distance.to_le_bytes());
+        }
+        let pages = pages.fill(&bytes).ok_or(Errno::ENOMEM)?;
         let registration = Registration::new(super::fault::Place {
-            code: start,
-            body: start + body.start..start + body.end,
+            code: address,
+            body: address + body.start..address + body.end,
             base: target.base as usize,
             program: target.index,
         });
-        Ok(Code {
-            pages,
-            start: first,
-            enter,
-            starts,
-            slots,
-            end: body.end,
-            pending,
-            functions,
-            registration: Some(registration),
-        })
+        let slots = (0..starts.len()).map(|at| program.slot(at) as u32).collect();
+        let registration = Some(registration);
+        Ok(Some(Code { pages, start, enter, starts, slots, end: body.end, pending, functions, registration }))
     }
 
     /// What there is to look at.
@@ -120,27 +138,49 @@ unsafe impl Send for Pages {}
 unsafe impl Sync for Pages {}
 
 impl Pages {
-    fn new(bytes: &[u8]) -> Option<Pages> {
+    /// Pages for so many bytes, writable, near the host's functions where there is room: a call over more than two
+    /// gigabytes is longer, and processors are slower to predict it.
+    fn reserve(len: usize) -> Option<Pages> {
+        /// Where to look next, below the host's code.
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        /// Below this distance all of the host's code can be called.
+        const REACH: usize = 1 << 30;
+        /// Farther away than the start of the host's own code and data.
+        const GAP: usize = 1 << 28;
+        let host = Code::link as *const () as usize & !0xfff;
+        let size = len.next_multiple_of(4096);
+        let lowest = host.saturating_sub(REACH);
+        let place = |next: usize| {
+            let top = if next > lowest && next < host { next } else { host.saturating_sub(GAP) };
+            top.saturating_sub(size)
+        };
+        let hint = match NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| Some(place(next))) {
+            Ok(next) | Err(next) => place(next),
+        };
         let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-        // SAFETY: a new mapping at an address of the kernel's choice touches no other.
-        let start = unsafe { libc::mmap(std::ptr::null_mut(), bytes.len(), prot, flags, -1, 0) };
+        // SAFETY: a new mapping that replaces no other: the address is a wish.
+        let start = unsafe { libc::mmap(hint as *mut libc::c_void, len, prot, flags, -1, 0) };
         if start == libc::MAP_FAILED {
             return None;
         }
-        let pages = Pages { start: NonNull::new(start.cast())?, len: bytes.len() };
+        Some(Pages { start: NonNull::new(start.cast())?, len })
+    }
+
+    /// Writes the code, and makes it executable instead of writable.
+    fn fill(self, bytes: &[u8]) -> Option<Pages> {
         // SAFETY: the mapping is as long, writable, and nobody else knows of it. On x86-64 code that was written
         // through the same address space needs no flush.
         let executable = unsafe {
-            pages.start.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
-            libc::mprotect(start, bytes.len(), libc::PROT_READ | libc::PROT_EXEC) == 0
+            self.start.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len().min(self.len));
+            libc::mprotect(self.start.as_ptr().cast(), self.len, libc::PROT_READ | libc::PROT_EXEC) == 0
         };
-        executable.then_some(pages)
+        executable.then_some(self)
     }
 }
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // SAFETY: `new` mapped exactly this, and nothing of it runs: runs borrow the machine that owns it.
+        // SAFETY: `reserve` mapped exactly this, and nothing of it runs: runs borrow the machine that owns it.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
     }
 }

@@ -119,6 +119,7 @@ struct Emitter<'a> {
     bounds: Vec<u32>,
     jumps: Vec<Forward>,
     calls: Vec<(Patch, usize)>,
+    host_calls: Vec<(Patch, usize)>,
     cold: Vec<Cold>,
     thunks: Thunks,
     /// Instructions that ran uncharged before the current one.
@@ -175,6 +176,7 @@ impl<'a> Emitter<'a> {
             bounds: bounds.collect(),
             jumps: Vec::new(),
             calls: Vec::new(),
+            host_calls: Vec::new(),
             cold: Vec::new(),
             thunks: Thunks::default(),
             pending: 0,
@@ -228,6 +230,7 @@ impl<'a> Emitter<'a> {
             pending: self.pendings.into(),
             start,
             enter,
+            host_calls: self.host_calls,
             body: body..end,
             bytes: self.buf.finish(),
         }))
@@ -321,6 +324,17 @@ impl<'a> Emitter<'a> {
     fn trap_if(&mut self, cc: Cc, at: usize) {
         let from = self.buf.jcc(cc);
         self.cold.push(Cold::Trap { from, at });
+    }
+
+    /// Calls a function of the host.
+    fn call_host(&mut self, function: *const ()) {
+        if self.target.near {
+            let patch = self.buf.call();
+            self.host_calls.push((patch, function as usize));
+        } else {
+            self.buf.mov_imm64(Reg::Rax, function as u64);
+            self.buf.call_reg(Reg::Rax);
+        }
     }
 
     /// `r11` is the base again.

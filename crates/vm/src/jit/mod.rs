@@ -27,10 +27,12 @@ pub(crate) use code::Code;
 pub(crate) use run::{NativeHelper, Returned, State, answer, native_helper};
 
 use std::ops::Range;
+
 use std::sync::Arc;
 
 use crate::interp::Program;
 use crate::machine::{Machine, MachineError};
+use x86::Patch;
 
 /// What code is compiled for.
 struct Target {
@@ -40,6 +42,8 @@ struct Target {
     index: u32,
     /// Accesses are not confined.
     elide: bool,
+    /// The code will lie within two gigabytes of the host's functions.
+    near: bool,
     /// The processor has shifts by any register.
     bmi2: bool,
 }
@@ -54,14 +58,15 @@ pub(crate) fn compile(
     index: usize,
     verified: bool,
 ) -> Result<(), MachineError> {
-    let target = Target {
+    let mut target = Target {
         base: machine.memory().base(),
         index: index as u32,
         elide: verified,
+        near: true,
         bmi2: is_x86_feature_detected!("bmi2"),
     };
     let fail = |errno| MachineError::Compile { program: Arc::clone(&program.name), errno };
-    program.native = Some(Code::new(program, &target).map_err(fail)?);
+    program.native = Some(Code::new(program, &mut target).map_err(fail)?);
     Ok(())
 }
 
@@ -72,6 +77,8 @@ struct Compiled {
     start: usize,
     /// Where a run enters any function.
     enter: usize,
+    /// Calls of the host's functions, whose distance is not known yet: where it belongs, and the function.
+    host_calls: Vec<(Patch, usize)>,
     /// Code of instructions, where accesses may fault.
     body: Range<usize>,
     /// Where the code of each instruction starts.

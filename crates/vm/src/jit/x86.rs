@@ -142,6 +142,13 @@ pub(super) enum Width {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Patch(u32);
 
+impl Patch {
+    /// Where the four bytes of the distance are; it counts from behind them.
+    pub(super) fn position(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// Bytes that are always free for one more call of a method.
 const SLACK: usize = 32;
 

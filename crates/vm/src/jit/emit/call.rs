@@ -55,8 +55,7 @@ impl Emitter<'_> {
             self.buf.store(Width::Dw, State::FUEL, FUEL);
             self.buf.store(Width::Dw, State::FRAME, FRAME);
         }
-        self.buf.mov_imm64(Reg::Rax, helper.native as *const () as u64);
-        self.buf.call_reg(Reg::Rax);
+        self.call_host(helper.native as *const ());
         self.buf.load(Load::U64, STATE, Mem::new(Reg::Rsp, 0));
         self.restore_base();
         if helper.reenters {

@@ -148,13 +148,12 @@ impl Emitter<'_> {
 
     /// Calls a function of the host on an aligned stack. Its arguments are there, but for the state of the run,
     /// which becomes the first.
-    fn call_host(&mut self, function: usize) {
+    fn call_aligned(&mut self, function: *const ()) {
         self.buf.push(FRAME);
         self.buf.mov(true, FRAME, Reg::Rsp);
         self.buf.alu_imm(Alu::And, true, Reg::Rsp, -16);
         self.buf.mov(true, Reg::Rdi, STATE);
-        self.buf.mov_imm64(Reg::Rax, function as u64);
-        self.buf.call_reg(Reg::Rax);
+        self.call_host(function);
         self.buf.mov(true, Reg::Rsp, FRAME);
         self.buf.pop(FRAME);
     }
@@ -169,7 +168,7 @@ impl Emitter<'_> {
         self.buf.store(Width::W, State::TRAP_INSN, SCRATCH);
         self.buf.store_imm(Width::W, State::TRAP_PROGRAM, self.target.index as i32);
         self.buf.store(Width::Dw, State::FUEL, FUEL);
-        self.call_host(run::refuel as *const () as usize);
+        self.call_aligned(run::refuel as *const ());
         self.buf.test(false, Reg::Rax, Reg::Rax);
         for reg in LOST.into_iter().rev() {
             self.buf.pop(reg);
@@ -194,7 +193,7 @@ impl Emitter<'_> {
         }
         self.buf.store_imm(Width::W, State::TRAP_PROGRAM, self.target.index as i32);
         self.buf.store(Width::Dw, State::FUEL, FUEL);
-        self.call_host(run::tail_call as *const () as usize);
+        self.call_aligned(run::tail_call as *const ());
         self.buf.mov(true, SCRATCH, Reg::Rax);
         self.buf.test(false, Reg::Rdx, Reg::Rdx);
         for reg in LOST.into_iter().rev() {
@@ -219,7 +218,7 @@ impl Emitter<'_> {
         }
         self.buf.mov(false, Reg::Rsi, SCRATCH);
         self.buf.mov(false, Reg::Rdx, BASE);
-        self.call_host(run::packet_load as *const () as usize);
+        self.call_aligned(run::packet_load as *const ());
         self.buf.mov(false, SCRATCH, Reg::Rdx);
         for reg in LOST.into_iter().rev() {
             self.buf.pop(reg);
