@@ -503,6 +503,17 @@ fn copy_in(host: *mut u8, bytes: &[u8]) {
     }
 }
 
+/// Types of which zero bytes are a value.
+pub(crate) trait Zero {}
+impl Zero for AtomicU32 {}
+impl Zero for AtomicU64 {}
+
+/// So many zeros, of which the host gives memory when they are first used.
+pub(crate) fn zeroed<T: Zero>(count: usize) -> Box<[T]> {
+    // SAFETY: zero bytes are a value of the type.
+    unsafe { Box::new_zeroed_slice(count).assume_init() }
+}
+
 fn exchanged<T>(result: Result<T, T>) -> T {
     match result {
         Ok(old) | Err(old) => old,

@@ -46,7 +46,7 @@ pub(crate) type Call = fn(&mut Exec<'_>, [u64; 5]) -> Result<u64, Trap>;
 
 /// What there is to know of a helper.
 pub(crate) struct Helper {
-    id: HelperId,
+    pub(crate) id: HelperId,
     pub(crate) call: Call,
     /// The same for machine code.
     #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "there is a JIT for x86-64 alone"))]

@@ -33,7 +33,7 @@ impl Code {
     ///
     /// # Errors
     /// `E2BIG` where the code would be too long, `ENOMEM` where the host gives no executable memory.
-    pub(super) fn new(program: &Program, target: &mut Target) -> Result<Code, Errno> {
+    pub(super) fn new(program: &Program, target: &mut Target<'_>) -> Result<Code, Errno> {
         let compiled = emit::compile(program, target).ok_or(Errno::E2BIG)?;
         let pages = Pages::reserve(compiled.bytes.len()).ok_or(Errno::ENOMEM)?;
         match Code::link(program, target, compiled, pages)? {
@@ -51,7 +51,7 @@ impl Code {
     /// Puts code where it belongs. `None` where a function of the host is too far from there.
     fn link(
         program: &Program,
-        target: &Target,
+        target: &Target<'_>,
         compiled: Compiled,
         pages: Pages,
     ) -> Result<Option<Code>, Errno> {

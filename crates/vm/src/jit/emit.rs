@@ -32,6 +32,7 @@ mod alu;
 mod atomic;
 mod call;
 mod jump;
+mod map;
 mod memory;
 mod thunk;
 
@@ -77,6 +78,8 @@ enum Cold {
     BackEdge { from: Patch, at: usize, next: usize },
     /// No fuel is left in front of a jump or call to an instruction.
     Refuel { from: Patch, target: usize, resume: usize },
+    /// The call of a helper that is made in place where it can be.
+    Helper { from: Patch, at: usize, resume: usize },
     /// A packet load gave no value.
     NoPacket { from: Patch, at: usize, pending: u32, function: usize },
 }
@@ -100,7 +103,7 @@ struct Thunks {
 struct Emitter<'a> {
     buf: Buffer,
     program: &'a Program,
-    target: &'a Target,
+    target: &'a Target<'a>,
     functions: &'a [Function],
     leaders: &'a [bool],
     loops: &'a [bool],
@@ -137,7 +140,7 @@ pub(super) fn keeps_r0_aside(insn: &Insn) -> bool {
 }
 
 /// Compiles a program. `None` where it would not fit the distances of jumps: more than a gigabyte.
-pub(super) fn compile(program: &Program, target: &Target) -> Option<Compiled> {
+pub(super) fn compile(program: &Program, target: &Target<'_>) -> Option<Compiled> {
     let analysis = Analysis::new(program, target.elide);
     match Emitter::new(program, target, &analysis, true).run()? {
         Ok(compiled) => Some(compiled),
@@ -150,7 +153,7 @@ pub(super) fn compile(program: &Program, target: &Target) -> Option<Compiled> {
 struct TooFar;
 
 impl<'a> Emitter<'a> {
-    fn new(program: &'a Program, target: &'a Target, analysis: &'a Analysis, short: bool) -> Self {
+    fn new(program: &'a Program, target: &'a Target<'a>, analysis: &'a Analysis, short: bool) -> Self {
         let mut total = 0_u32;
         let bounds = program.insns.iter().enumerate().map(|(at, insn)| {
             let before = total;
@@ -375,6 +378,17 @@ impl<'a> Emitter<'a> {
                 self.refuel(target);
                 let back = self.buf.jmp();
                 self.buf.patch(back, resume);
+            }
+            Cold::Helper { from, at, resume } => {
+                self.buf.patch(from, here);
+                let insn = self.program.insns[at];
+                let helper = self.program.helpers[insn.imm as usize];
+                self.call_host(helper.native as *const ());
+                self.restore_state();
+                self.buf.test(false, Reg::Rdx, Reg::Rdx);
+                let fine = self.buf.jcc(Cc::E);
+                self.buf.patch(fine, resume);
+                self.trap_here(at);
             }
             Cold::NoPacket { from, at, pending, function } => {
                 self.buf.patch(from, here);

@@ -35,7 +35,9 @@ use crate::machine::{Machine, MachineError};
 use x86::Patch;
 
 /// What code is compiled for.
-struct Target {
+struct Target<'a> {
+    /// What the program is a part of.
+    machine: &'a Machine,
     /// The host's address of guest address 0, a multiple of 4 GiB.
     base: u64,
     /// Index of the program in its machine.
@@ -59,6 +61,7 @@ pub(crate) fn compile(
     verified: bool,
 ) -> Result<(), MachineError> {
     let mut target = Target {
+        machine,
         base: machine.memory().base(),
         index: index as u32,
         elide: verified,

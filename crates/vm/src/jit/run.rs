@@ -8,6 +8,8 @@
 
 use std::mem::offset_of;
 
+use skep_isa::Size;
+use skep_uapi::HelperId;
 use skep_uapi::limits::MAX_CALL_FRAMES;
 
 use super::emit::{self, host};
@@ -16,7 +18,8 @@ use crate::interp::{Code as Op, Exec, Insn, Program, Reg as BpfReg, Shape, outsi
 use crate::machine::Function;
 use crate::memory::AtomicFault;
 use crate::thread::FRAME_BYTES;
-use crate::trap::{Trap, TrapKind};
+use crate::map::Map;
+use crate::trap::{ArgumentProblem, Trap, TrapKind};
 
 /// What machine code keeps in an [`Exec`].
 pub(crate) struct State {
@@ -44,6 +47,7 @@ const fn field(offset: usize) -> Mem {
 
 impl State {
     pub(super) const FUEL: Mem = Mem::new(Reg::R9, offset_of!(Exec<'static>, fuel) as i32);
+    pub(super) const CPU: Mem = Mem::new(Reg::R9, offset_of!(Exec<'static>, cpu) as i32);
     pub(super) const STACK: Mem = field(offset_of!(State, stack));
     pub(super) const UNWIND: Mem = field(offset_of!(State, unwind));
     pub(super) const FRAME: Mem = field(offset_of!(State, frame));
@@ -206,7 +210,7 @@ impl<'m> Exec<'m> {
     #[cold]
     #[inline(never)]
     fn native_trap(&mut self) -> Trap {
-        let program = self.machine.program(self.native.trap_program as usize);
+        let program = self.program_at_trap();
         let Some(code) = &program.native else { return TrapKind::FellOff.into() };
         let fault = self.native.fault.take();
         let at = fault.map_or(self.native.trap_insn as usize, |offset| code.insn_at(offset));
@@ -225,6 +229,10 @@ impl<'m> Exec<'m> {
         trap.locate(&program.name, program.slot(last))
     }
 
+    fn program_at_trap(&self) -> &'m Program {
+        self.machine.program(self.native.trap_program as usize)
+    }
+
     /// What goes wrong at an instruction.
     fn trap_of(&self, insn: &Insn, fault: bool) -> TrapKind {
         let (mut base, write) = match insn.code.shape() {
@@ -236,6 +244,13 @@ impl<'m> Exec<'m> {
             base = self.native.registers[Reg::R11 as usize];
         }
         let addr = base.wrapping_add_signed(i64::from(insn.off));
+        if fault && insn.code == Op::Call {
+            // The key of a lookup that was made in place.
+            let access = self.memory().explain(self.native.value(BpfReg::R2), Size::W, false);
+            let helper = self.program_at_trap().helpers[insn.imm as usize].id;
+            let problem = Box::new(ArgumentProblem::Access(access));
+            return TrapKind::BadArgument { helper, argument: 2, problem };
+        }
         if fault {
             return self.memory().explain(addr, emit::access_size(insn), write).into();
         }
@@ -302,6 +317,27 @@ pub(super) extern "sysv64" fn packet_load(exec: &mut Exec<'_>, offset: u32, byte
             exec.native.trap = Some(kind.into());
             Returned { value: 0, status: 2 }
         }
+    }
+}
+
+/// `bpf_map_lookup_elem` in a map that was known when the program was compiled, and whose handle is `handle`.
+pub(super) extern "sysv64" fn lookup(
+    map: &Map,
+    key: u64,
+    handle: u64,
+    _r4: u64,
+    _r5: u64,
+    exec: &mut Exec<'_>,
+) -> Returned {
+    if let Some(value) = map.find_at(exec.memory(), key, exec.cpu) {
+        return Returned { value: u64::from(value), status: 0 };
+    }
+    match crate::helper::find(HelperId::MAP_LOOKUP_ELEM) {
+        Some(helper) => {
+            let result = (helper.call)(exec, [handle, key, 0, 0, 0]);
+            answer(exec, result)
+        }
+        None => Returned { value: 0, status: 0 },
     }
 }
 

@@ -6,6 +6,16 @@ use skep_uapi::flags::map_update::*;
 
 use super::Values;
 
+/// The value of an element: `addr + index * stride + cpu * cpu_bytes`, a guest address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ArrayLayout {
+    pub(crate) addr: u32,
+    pub(crate) stride: u32,
+    pub(crate) entries: u32,
+    /// 0 where all CPUs share the values.
+    pub(crate) cpu_bytes: u32,
+}
+
 /// An array of values.
 pub(crate) struct Array {
     pub(super) values: Values,
@@ -34,6 +44,12 @@ impl Array {
             return Err(Errno::EEXIST);
         }
         Ok(slot)
+    }
+
+    /// How elements lie in memory.
+    pub(super) fn layout(&self) -> ArrayLayout {
+        let (addr, stride, cpu_bytes) = self.values.layout();
+        ArrayLayout { addr, stride, entries: self.entries, cpu_bytes }
     }
 
     /// Number of elements.

@@ -2,27 +2,22 @@
 //! `hash`, `percpu_hash`, their LRU forms and `hash_of_maps`.
 //!
 //! Keys and values lie in slots of guest memory, so that callbacks can be given pointers to both; an index from
-//! hash to slot lies on the host. Lookups take a read lock of the index; changes take turns.
+//! hash to slot lies on the host. Lookups take no lock; changes take turns.
 //!
 //! As in the kernel, an update of an existing element of a map that is not per-cpu writes a spare slot and
 //! swaps it in: a pointer that a program got before sees the old value until the slot is used again.
 
 use std::hash::BuildHasher;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 use skep_uapi::Errno;
 use skep_uapi::flags::map_update::*;
 
+use super::index::Index;
 use super::lru::{List, References};
 use super::slab::Slab;
 use super::{Keys, Values};
-
-#[derive(Clone, Copy)]
-struct Entry {
-    hash: u64,
-    slot: u32,
-}
 
 /// What changes take turns at.
 struct Writer {
@@ -41,7 +36,7 @@ pub(crate) struct Hash {
     in_place: bool,
     references: Option<References>,
     hasher: DefaultHashBuilder,
-    index: RwLock<HashTable<Entry>>,
+    index: Index,
     writer: Mutex<Writer>,
 }
 
@@ -60,7 +55,7 @@ impl Hash {
             in_place,
             references: lru.then(|| References::new(slots)),
             hasher: DefaultHashBuilder::default(),
-            index: RwLock::new(HashTable::new()),
+            index: Index::new(slots),
             writer: Mutex::new(Writer { slab: Slab::new(slots), count: 0, ages: lru.then(List::new) }),
         }
     }
@@ -69,30 +64,37 @@ impl Hash {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The hash of a key. Keys of a register's size, most of them, are hashed as numbers.
+    #[inline]
     fn hash(&self, key: &[u8]) -> u64 {
-        self.hasher.hash_one(key)
-    }
-
-    fn search(&self, hash: u64, key: &[u8]) -> Option<u32> {
-        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-        index
-            .find(hash, |entry| entry.hash == hash && self.keys.equal(entry.slot, key))
-            .map(|entry| entry.slot)
-    }
-
-    fn link(&self, hash: u64, slot: u32) {
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        index.insert_unique(hash, Entry { hash, slot }, |entry| entry.hash);
-    }
-
-    fn unlink(&self, hash: u64, slot: u32) {
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        if let Ok(entry) = index.find_entry(hash, |entry| entry.slot == slot) {
-            entry.remove();
+        if let Ok(key) = <[u8; 8]>::try_from(key) {
+            self.hasher.hash_one(u64::from_ne_bytes(key))
+        } else if let Ok(key) = <[u8; 4]>::try_from(key) {
+            self.hasher.hash_one(u32::from_ne_bytes(key))
+        } else {
+            self.hasher.hash_one(key)
         }
     }
 
+    /// [`Hash::slot`] of a key of 8 bytes.
+    #[inline]
+    pub(super) fn slot_of_u64(&self, key: u64) -> Option<u32> {
+        self.index.find(self.hasher.hash_one(key), |slot| self.keys.scalar::<u64>(slot) == key)
+    }
+
+    /// [`Hash::slot`] of a key of 4 bytes.
+    #[inline]
+    pub(super) fn slot_of_u32(&self, key: u32) -> Option<u32> {
+        self.index.find(self.hasher.hash_one(key), |slot| self.keys.scalar::<u32>(slot) == key)
+    }
+
+    #[inline]
+    fn search(&self, hash: u64, key: &[u8]) -> Option<u32> {
+        self.index.find(hash, |slot| self.keys.equal(slot, key))
+    }
+
     /// The slot of a key.
+    #[inline]
     pub(super) fn slot(&self, key: &[u8]) -> Option<u32> {
         self.search(self.hash(key), key)
     }
@@ -124,12 +126,9 @@ impl Hash {
             Some(old) => {
                 let slot = writer.slab.take().ok_or(Errno::ENOMEM)?;
                 self.fill(slot, key, write);
-                {
-                    let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-                    if let Some(entry) = index.find_mut(hash, |entry| entry.slot == old) {
-                        entry.slot = slot;
-                    }
-                }
+                // The new one is found first.
+                self.index.link(hash, slot);
+                self.index.unlink(hash, old);
                 self.retire(&mut writer, old);
                 if let Some(ages) = &mut writer.ages {
                     ages.push(slot);
@@ -142,7 +141,7 @@ impl Hash {
                 }
                 let slot = writer.slab.take().ok_or(Errno::E2BIG)?;
                 self.fill(slot, key, write);
-                self.link(hash, slot);
+                self.index.link(hash, slot);
                 writer.count += 1;
                 if let Some(ages) = &mut writer.ages {
                     ages.push(slot);
@@ -173,7 +172,7 @@ impl Hash {
         };
         let victim = ages.victim(references).ok_or(Errno::ENOMEM)?;
         let key = self.keys.to_vec(victim);
-        self.unlink(self.hash(&key), victim);
+        self.index.unlink(self.hash(&key), victim);
         self.retire(writer, victim);
         writer.count -= 1;
         Ok(())
@@ -185,7 +184,7 @@ impl Hash {
         let mut writer = self.writer();
         let slot = self.search(hash, key).ok_or(Errno::ENOENT)?;
         let out = read(slot);
-        self.unlink(hash, slot);
+        self.index.unlink(hash, slot);
         self.retire(&mut writer, slot);
         writer.count -= 1;
         Ok(out)

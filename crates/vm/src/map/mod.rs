@@ -9,6 +9,7 @@ mod array;
 mod check;
 mod fields;
 mod hash;
+mod index;
 mod lpm;
 mod lru;
 mod perf;
@@ -31,6 +32,7 @@ use skep_uapi::{Errno, MapType};
 use crate::machine::MachineError;
 use crate::memory::{Charge, GuestMemory, Perm};
 use array::Array;
+pub(crate) use array::ArrayLayout;
 use check::Refusal;
 use fields::Fields;
 use hash::Hash;
@@ -232,6 +234,11 @@ fn host_bytes(spec: &MapSpec) -> u64 {
         MapType::QUEUE | MapType::STACK => u64::from(spec.value_size) + size_of::<Box<[u8]>>() as u64,
         MapType::PROG_ARRAY | MapType::ARRAY_OF_MAPS => size_of::<AtomicU32>() as u64,
         MapType::PERF_EVENT_ARRAY => size_of::<bool>() as u64,
+        MapType::HASH
+        | MapType::PERCPU_HASH
+        | MapType::LRU_HASH
+        | MapType::LRU_PERCPU_HASH
+        | MapType::HASH_OF_MAPS => index::ELEMENT_BYTES,
         _ => 0,
     };
     element * u64::from(spec.max_entries)

@@ -4,8 +4,9 @@
 use skep_uapi::flags::map_update::*;
 use skep_uapi::{Errno, MapType};
 
-use super::{Array, Hash, Map, PerfEvents, Queue, Ringbuf, Slots, Store, index};
+use super::{Array, ArrayLayout, Hash, Map, PerfEvents, Queue, Ringbuf, Slots, Store, index};
 use crate::machine::map_handle;
+use crate::memory::GuestMemory;
 
 /// Where the key of an element is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,30 @@ impl Map {
             Store::Maps(slots) => slots.get(index(key)).map(|i| map_handle(i as u32)),
             Store::HashOfMaps(hash) => hash.slot(key).map(|slot| map_handle(hash.values.load(slot))),
             Store::Queue(_) | Store::Ringbuf(_) | Store::Perf(_) | Store::Programs(_) => None,
+        }
+    }
+
+    /// [`Map::find`] of the key at a guest address, where it is in a table and its key has the size of a register; 0
+    /// where there is none. `None` where it takes more.
+    #[inline]
+    pub(crate) fn find_at(&self, memory: &GuestMemory, key: u64, cpu: u32) -> Option<u32> {
+        let Store::Hash(hash) = &self.store else { return None };
+        let slot = match self.key_size {
+            8 => hash.slot_of_u64(memory.load(key)?),
+            4 => hash.slot_of_u32(memory.load(key)?),
+            _ => return None,
+        };
+        Some(slot.map_or(0, |slot| {
+            hash.touch(slot);
+            hash.values.addr(slot, cpu)
+        }))
+    }
+
+    /// How elements lie in memory, where the map is an array of values.
+    pub(crate) fn array_layout(&self) -> Option<ArrayLayout> {
+        match &self.store {
+            Store::Array(array) => Some(array.layout()),
+            _ => None,
         }
     }
 

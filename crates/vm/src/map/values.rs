@@ -9,7 +9,7 @@ use skep_uapi::Errno;
 
 use super::MapContext;
 use super::fields::Fields;
-use crate::memory::{Area, Charge, ObjectKind, Perm};
+use crate::memory::{Area, Charge, ObjectKind, Perm, Scalar};
 
 /// Tries for a lock, each after a yield: seconds.
 const LOCK_TRIES: u32 = 1 << 22;
@@ -85,6 +85,12 @@ impl Values {
     #[inline]
     pub(super) fn addr(&self, slot: u32, cpu: u32) -> u32 {
         self.area.addr() + self.offset(slot, cpu)
+    }
+
+    /// Guest address of the first value, bytes from slot to slot, bytes from CPU to CPU.
+    pub(super) fn layout(&self) -> (u32, u32, u32) {
+        let cpu_bytes = if self.cpus > 1 { self.slots * self.stride } else { 0 };
+        (self.area.addr(), self.stride, cpu_bytes)
     }
 
     /// A value of 4 bytes.
@@ -185,6 +191,12 @@ impl Keys {
     /// Guest address of a key.
     pub(super) fn addr(&self, slot: u32) -> u32 {
         self.area.addr() + slot * self.stride
+    }
+
+    /// The key of a slot, where keys have this size.
+    #[inline(always)]
+    pub(super) fn scalar<T: Scalar>(&self, slot: u32) -> T {
+        self.area.load(slot * self.stride)
     }
 
     /// Whether a slot holds this key.

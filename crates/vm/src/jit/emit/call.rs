@@ -49,6 +49,9 @@ impl Emitter<'_> {
     }
 
     pub(super) fn call_helper(&mut self, at: usize, insn: &Insn) {
+        if self.known_lookup(at, insn) {
+            return;
+        }
         let helper = self.program.helpers[insn.imm as usize];
         if helper.reenters {
             self.settle(0);
@@ -56,11 +59,15 @@ impl Emitter<'_> {
             self.buf.store(Width::Dw, State::FRAME, FRAME);
         }
         self.call_host(helper.native as *const ());
-        self.buf.load(Load::U64, STATE, Mem::new(Reg::Rsp, 0));
-        self.restore_base();
+        self.after_helper(at);
         if helper.reenters {
             self.buf.load(Load::U64, FUEL, State::FUEL);
         }
+    }
+
+    /// What a call of the host does not preserve is there again; a trap ends the run.
+    pub(super) fn after_helper(&mut self, at: usize) {
+        self.restore_state();
         self.buf.test(false, Reg::Rdx, Reg::Rdx);
         self.trap_if(Cc::Ne, at);
         if !self.target.elide {
@@ -68,8 +75,14 @@ impl Emitter<'_> {
         }
     }
 
+    /// `r9` and `r11` are what they were before a call of the host.
+    pub(super) fn restore_state(&mut self) {
+        self.buf.load(Load::U64, STATE, Mem::new(Reg::Rsp, 0));
+        self.restore_base();
+    }
+
     /// What a helper left in `r1` to `r5` may be addresses of the host: nobody gets to read it.
-    fn clear_arguments(&mut self, next: usize) {
+    pub(super) fn clear_arguments(&mut self, next: usize) {
         let mut left = CALLER_SAVED;
         let mut clear = 0;
         for (at, insn) in self.program.insns.iter().enumerate().skip(next) {
