@@ -74,9 +74,8 @@ fn assemble(source: &str) -> Object {
 
 /// The engines of skep, by name.
 fn ours(object: &Object) -> [(&'static str, Machine); 3] {
-    let engine = |engine| {
-        Machine::new(object, Config { engine, ..Config::default() }).expect("workloads load")
-    };
+    let engine =
+        |engine| Machine::new(object, Config { engine, ..Config::default() }).expect("workloads load");
     let jit = Config { engine: Engine::Jit, ..Config::default() };
     // SAFETY: the verifier of the running kernel accepts the workloads, and so does skep's.
     let elided = unsafe { Machine::new_verified(object, jit) }.expect("workloads load");

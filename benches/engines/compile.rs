@@ -27,7 +27,9 @@ pub fn compile(c: &mut Criterion) {
         group.throughput(Throughput::Elements(object.programs[0].insns.len() as u64)).sample_size(10);
         for (id, engine) in [("prepare", Engine::Interpreter), ("jit", Engine::Jit)] {
             group.bench_function(BenchmarkId::from_parameter(id), |b| {
-                b.iter(|| Machine::new(&object, Config { engine, ..Config::default() }).expect("it compiles"));
+                b.iter(|| {
+                    Machine::new(&object, Config { engine, ..Config::default() }).expect("it compiles")
+                });
             });
         }
         let bytes = object.programs[0].bytes();

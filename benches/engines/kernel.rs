@@ -18,7 +18,13 @@ impl Kernel {
         Host::open().map(Kernel).map_err(|why| eprintln!("SKIP: kernel: {why}")).ok()
     }
 
-    pub fn bench(&self, group: &mut BenchmarkGroup<'_, WallTime>, object: &Object, packet: &[u8], expected: u64) {
+    pub fn bench(
+        &self,
+        group: &mut BenchmarkGroup<'_, WallTime>,
+        object: &Object,
+        packet: &[u8],
+        expected: u64,
+    ) {
         let Kernel(host) = self;
         let maps = create_maps(host, &object.maps, None).expect("the kernel has such maps");
         let mut log = String::new();

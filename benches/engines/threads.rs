@@ -15,7 +15,11 @@ const HASH: &str = include_str!("../workloads/hash_update.s");
 const ELEMENTS: u64 = 1000;
 
 /// Runs `work` on some threads, `rounds` times each, from the same moment on.
-fn together(threads: u64, rounds: u64, work: impl Fn(u64, &mut dyn FnMut(&mut dyn FnMut())) + Sync) -> Duration {
+fn together(
+    threads: u64,
+    rounds: u64,
+    work: impl Fn(u64, &mut dyn FnMut(&mut dyn FnMut())) + Sync,
+) -> Duration {
     let barrier = Barrier::new(threads as usize);
     let (work, barrier) = (&work, &barrier);
     let times = std::thread::scope(|scope| {

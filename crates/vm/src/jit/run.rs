@@ -16,9 +16,9 @@ use super::emit::{self, host};
 use super::x86::{Mem, Reg};
 use crate::interp::{Code as Op, Exec, Insn, Program, Reg as BpfReg, Shape, outside_frame};
 use crate::machine::Function;
+use crate::map::Map;
 use crate::memory::AtomicFault;
 use crate::thread::FRAME_BYTES;
-use crate::map::Map;
 use crate::trap::{ArgumentProblem, Trap, TrapKind};
 
 /// What machine code keeps in an [`Exec`].
@@ -335,6 +335,29 @@ pub(super) extern "sysv64" fn lookup(
     match crate::helper::find(HelperId::MAP_LOOKUP_ELEM) {
         Some(helper) => {
             let result = (helper.call)(exec, [handle, key, 0, 0, 0]);
+            answer(exec, result)
+        }
+        None => Returned { value: 0, status: 0 },
+    }
+}
+
+/// `bpf_map_update_elem` of such a map.
+pub(super) extern "sysv64" fn update(
+    map: &Map,
+    key: u64,
+    value: u64,
+    flags: u64,
+    handle: u64,
+    exec: &mut Exec<'_>,
+) -> Returned {
+    match map.update_at(exec.memory(), key, value, flags) {
+        Some(Ok(())) => return Returned { value: 0, status: 0 },
+        Some(Err(errno)) => return Returned { value: errno.negative() as u64, status: 0 },
+        None => {}
+    }
+    match crate::helper::find(HelperId::MAP_UPDATE_ELEM) {
+        Some(helper) => {
+            let result = (helper.call)(exec, [handle, key, value, flags, 0]);
             answer(exec, result)
         }
         None => Returned { value: 0, status: 0 },

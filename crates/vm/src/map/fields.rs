@@ -68,6 +68,11 @@ impl Fields {
         }
     }
 
+    /// There are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
     /// Offset of the `bpf_spin_lock`.
     pub(super) fn spin_lock(&self) -> Option<u32> {
         self.spin_lock

@@ -108,13 +108,45 @@ impl Hash {
 
     /// Inserts or replaces an element. `write` fills the value of a slot, which is 0 where it is a new one.
     /// `BPF_F_LOCK` has been dealt with.
-    pub(super) fn update(&self, key: &[u8], flags: u64, write: impl FnOnce(u32)) -> Result<(), Errno> {
+    pub(super) fn update(&self, key: &[u8], flags: u64, write: impl Fn(u32)) -> Result<(), Errno> {
+        let (is_it, put_key) = (|slot| self.keys.equal(slot, key), |slot| self.keys.write(slot, key));
+        self.update_with(self.hash(key), flags, is_it, put_key, write)
+    }
+
+    /// [`Hash::update`] of a key of 8 bytes.
+    pub(super) fn update_u64(&self, key: u64, flags: u64, write: impl Fn(u32)) -> Result<(), Errno> {
+        let (is_it, put_key) =
+            (|slot| self.keys.scalar::<u64>(slot) == key, |slot| self.keys.put_scalar(slot, key));
+        self.update_with(self.hasher.hash_one(key), flags, is_it, put_key, write)
+    }
+
+    /// [`Hash::update`] of a key of 4 bytes.
+    pub(super) fn update_u32(&self, key: u32, flags: u64, write: impl Fn(u32)) -> Result<(), Errno> {
+        let (is_it, put_key) =
+            (|slot| self.keys.scalar::<u32>(slot) == key, |slot| self.keys.put_scalar(slot, key));
+        self.update_with(self.hasher.hash_one(key), flags, is_it, put_key, write)
+    }
+
+    /// [`Hash::update`] of a key of which `is_it` says whether a slot has it, and which `put_key` writes to a slot.
+    #[inline(always)]
+    fn update_with(
+        &self,
+        hash: u64,
+        flags: u64,
+        is_it: impl Fn(u32) -> bool,
+        put_key: impl Fn(u32),
+        write: impl Fn(u32),
+    ) -> Result<(), Errno> {
         if flags > BPF_EXIST {
             return Err(Errno::EINVAL);
         }
-        let hash = self.hash(key);
         let mut writer = self.writer();
-        let old = self.search(hash, key);
+        let old = self.index.find(hash, is_it);
+        let fill = |slot| {
+            put_key(slot);
+            self.values.make_ready(slot);
+            write(slot);
+        };
         match old {
             Some(_) if flags == BPF_NOEXIST => return Err(Errno::EEXIST),
             None if flags == BPF_EXIST => return Err(Errno::ENOENT),
@@ -125,7 +157,7 @@ impl Hash {
             }
             Some(old) => {
                 let slot = writer.slab.take().ok_or(Errno::ENOMEM)?;
-                self.fill(slot, key, write);
+                fill(slot);
                 // The new one is found first.
                 self.index.link(hash, slot);
                 self.index.unlink(hash, old);
@@ -140,7 +172,7 @@ impl Hash {
                     self.evict(&mut writer)?;
                 }
                 let slot = writer.slab.take().ok_or(Errno::E2BIG)?;
-                self.fill(slot, key, write);
+                fill(slot);
                 self.index.link(hash, slot);
                 writer.count += 1;
                 if let Some(ages) = &mut writer.ages {
@@ -149,12 +181,6 @@ impl Hash {
             }
         }
         Ok(())
-    }
-
-    fn fill(&self, slot: u32, key: &[u8], write: impl FnOnce(u32)) {
-        self.keys.write(slot, key);
-        self.values.reset(slot);
-        write(slot);
     }
 
     /// Gives the slot of an element back that is in the index no more.

@@ -60,6 +60,29 @@ impl Map {
         }))
     }
 
+    /// [`Map::program_update`] with key and value at guest addresses, where the map is a table of plain values and its
+    /// key has the size of a register. `None` where it takes more, or the program may not read what it points to.
+    #[inline]
+    pub(crate) fn update_at(
+        &self,
+        memory: &GuestMemory,
+        key: u64,
+        value: u64,
+        flags: u64,
+    ) -> Option<Result<(), Errno>> {
+        let Store::Hash(hash) = &self.store else { return None };
+        if !hash.values.is_plain() || flags & BPF_F_LOCK != 0 {
+            return None;
+        }
+        memory.check(value, u64::from(self.value_size), false).ok()?;
+        let write = |slot| hash.values.copy(slot, memory, value);
+        match self.key_size {
+            8 => Some(hash.update_u64(memory.load(key)?, flags, write)),
+            4 => Some(hash.update_u32(memory.load(key)?, flags, write)),
+            _ => None,
+        }
+    }
+
     /// How elements lie in memory, where the map is an array of values.
     pub(crate) fn array_layout(&self) -> Option<ArrayLayout> {
         match &self.store {

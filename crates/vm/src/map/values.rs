@@ -9,7 +9,7 @@ use skep_uapi::Errno;
 
 use super::MapContext;
 use super::fields::Fields;
-use crate::memory::{Area, Charge, ObjectKind, Perm, Scalar};
+use crate::memory::{Area, Charge, GuestMemory, ObjectKind, Perm, Scalar};
 
 /// Tries for a lock, each after a yield: seconds.
 const LOCK_TRIES: u32 = 1 << 22;
@@ -98,6 +98,12 @@ impl Values {
         self.area.load(self.offset(slot, 0))
     }
 
+    /// Copies a plain value from guest memory, of which the caller has checked that it may be read.
+    #[inline]
+    pub(super) fn copy(&self, slot: u32, memory: &GuestMemory, from: u64) {
+        self.area.copy(self.offset(slot, 0), memory, from as u32, self.size);
+    }
+
     /// Copies a value in, but for its special fields (`copy_map_value`).
     pub(super) fn write(&self, slot: u32, cpu: u32, value: &[u8]) {
         let at = self.offset(slot, cpu);
@@ -106,7 +112,20 @@ impl Values {
         }
     }
 
-    /// Makes a slot ready for a new element, whatever was in it.
+    /// A value is one copy of what it is given.
+    pub(super) fn is_plain(&self) -> bool {
+        self.cpus == 1 && self.fields.is_empty()
+    }
+
+    /// Makes a slot ready for a new element, whatever was in it: what is not about to be written becomes 0.
+    #[inline]
+    pub(super) fn make_ready(&self, slot: u32) {
+        if !self.is_plain() {
+            self.reset(slot);
+        }
+    }
+
+    /// Sets all of a slot to 0.
     pub(super) fn reset(&self, slot: u32) {
         for cpu in 0..self.cpus {
             self.area.zero(self.offset(slot, cpu), self.stride);
@@ -197,6 +216,12 @@ impl Keys {
     #[inline(always)]
     pub(super) fn scalar<T: Scalar>(&self, slot: u32) -> T {
         self.area.load(slot * self.stride)
+    }
+
+    /// Puts a key of this size into a slot.
+    #[inline(always)]
+    pub(super) fn put_scalar<T: Scalar>(&self, slot: u32, key: T) {
+        self.area.store(slot * self.stride, key);
     }
 
     /// Whether a slot holds this key.

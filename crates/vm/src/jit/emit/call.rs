@@ -49,7 +49,7 @@ impl Emitter<'_> {
     }
 
     pub(super) fn call_helper(&mut self, at: usize, insn: &Insn) {
-        if self.known_lookup(at, insn) {
+        if self.known_map_helper(at, insn) {
             return;
         }
         let helper = self.program.helpers[insn.imm as usize];
@@ -59,15 +59,16 @@ impl Emitter<'_> {
             self.buf.store(Width::Dw, State::FRAME, FRAME);
         }
         self.call_host(helper.native as *const ());
-        self.after_helper(at);
+        self.restore_state();
         if helper.reenters {
+            // Before the run can end: it leaves with what is in the register.
             self.buf.load(Load::U64, FUEL, State::FUEL);
         }
+        self.after_helper(at);
     }
 
-    /// What a call of the host does not preserve is there again; a trap ends the run.
+    /// A trap of a helper ends the run; nobody sees what else it left.
     pub(super) fn after_helper(&mut self, at: usize) {
-        self.restore_state();
         self.buf.test(false, Reg::Rdx, Reg::Rdx);
         self.trap_if(Cc::Ne, at);
         if !self.target.elide {

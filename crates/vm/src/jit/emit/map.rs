@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `bpf_map_lookup_elem` where the map is known when the program is compiled: lookups in arrays are a comparison and
-//! an address, those in hash tables call the table itself.
+//! `bpf_map_lookup_elem` and `bpf_map_update_elem` where the map is known when the program is compiled: lookups in
+//! arrays are a comparison and an address, all else calls the table itself.
 
 use skep_uapi::HelperId;
 
@@ -24,28 +24,39 @@ impl<'a> Emitter<'a> {
             }
             if registers(insn).1 & 1 << BpfReg::R1 as u16 != 0 {
                 let loads = insn.code == Code::LoadImm;
-                return loads.then_some(insn.imm).and_then(|imm| Some((self.target.machine.map_by_handle(imm)?, imm)));
+                return loads
+                    .then_some(insn.imm)
+                    .and_then(|imm| Some((self.target.machine.map_by_handle(imm)?, imm)));
             }
         }
         None
     }
 
-    /// Emits a lookup in a known map; whether there was one.
-    pub(super) fn known_lookup(&mut self, at: usize, insn: &Insn) -> bool {
-        if self.program.helpers[insn.imm as usize].id != HelperId::MAP_LOOKUP_ELEM {
+    /// Emits a lookup or update of a known map; whether it was one.
+    pub(super) fn known_map_helper(&mut self, at: usize, insn: &Insn) -> bool {
+        let helper = self.program.helpers[insn.imm as usize].id;
+        if helper != HelperId::MAP_LOOKUP_ELEM && helper != HelperId::MAP_UPDATE_ELEM {
             return false;
         }
         let Some((map, handle)) = self.known_map(at) else { return false };
-        if let Some(layout) = map.array_layout() {
+        if helper == HelperId::MAP_UPDATE_ELEM {
+            self.buf.mov_imm(Reg::R8, handle);
+            self.call_table(at, map, run::update as *const ());
+        } else if let Some(layout) = map.array_layout() {
             self.array_lookup(at, layout);
         } else {
-            // The table is a part of the machine, which outlives its programs' code.
-            self.buf.mov_imm64(Reg::Rdi, std::ptr::from_ref(map) as u64);
             self.buf.mov_imm(Reg::Rdx, handle);
-            self.call_host(run::lookup as *const ());
-            self.after_helper(at);
+            self.call_table(at, map, run::lookup as *const ());
         }
         true
+    }
+
+    /// Calls a function of the host on the map itself, which lives as long as the machine.
+    fn call_table(&mut self, at: usize, map: &Map, function: *const ()) {
+        self.buf.mov_imm64(Reg::Rdi, std::ptr::from_ref(map) as u64);
+        self.call_host(function);
+        self.restore_state();
+        self.after_helper(at);
     }
 
     fn array_lookup(&mut self, at: usize, layout: ArrayLayout) {
