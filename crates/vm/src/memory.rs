@@ -17,6 +17,7 @@
 mod host;
 mod object;
 mod pages;
+mod perms;
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
@@ -27,6 +28,7 @@ use skep_uapi::Errno;
 
 pub(crate) use object::{Object, ObjectKind, Objects};
 use pages::Pages;
+use perms::Perms;
 
 use crate::trap::BadAccess;
 
@@ -70,8 +72,8 @@ impl Perm {
 pub(crate) struct GuestMemory {
     /// Guest address 0. `GUARD` bytes before it and after the end are reserved too.
     base: NonNull<u8>,
-    /// Permissions by page. Two more entries, always 0, catch addresses of 33 bits and the page after the last.
-    perms: Box<[AtomicU8; PAGES + 2]>,
+    /// Permissions by page.
+    perms: Perms,
     pages: Mutex<Pages>,
     objects: Objects,
     /// Accesses must also stay inside of one object.
@@ -136,8 +138,7 @@ impl GuestMemory {
     /// # Errors
     /// `ENOMEM` where the host has no address space left.
     pub(crate) fn new(limit: u64, checked: bool, protect: bool) -> Result<Arc<GuestMemory>, Errno> {
-        // SAFETY: all zeros are a valid `AtomicU8`.
-        let perms = unsafe { Box::<[AtomicU8; PAGES + 2]>::new_zeroed().assume_init() };
+        let perms = Perms::new().ok_or(Errno::ENOMEM)?;
         let base = host::reserve(SPAN as usize, GUARD).ok_or(Errno::ENOMEM)?;
         Ok(Arc::new(GuestMemory {
             base,

@@ -89,7 +89,8 @@ macro_rules! define {
             }
 
             /// What kind of operands there are.
-            pub(crate) fn shape(self) -> Shape {
+            #[inline]
+            pub(crate) const fn shape(self) -> Shape {
                 match self {
                     $(Code::$ak64 | Code::$ak32 => Shape::Update { source: false },)*
                     $(Code::$ax64 | Code::$ax32 => Shape::Update { source: true },)*
@@ -292,7 +293,7 @@ pub(crate) const ATOMIC_OPS: [AtomicOp; 10] = [
 
 /// A register number. That there are 16, of which instructions name 11, lets the dispatch loop index its
 /// registers without a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 #[rustfmt::skip]
 pub(crate) enum Reg { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, R11, R12, R13, R14, R15 }

@@ -3,7 +3,7 @@
 //! on the machine's stack must hold, and where jumps land. One pass and one look at each jump; nothing here
 //! trusts the program.
 
-use crate::interp::{Code, Insn, Program, Shape};
+use crate::interp::{Code, Insn, Program, Reg, Shape};
 
 /// `r6` to `r9`, which a function gives back as it found them, as bits by register number.
 pub(super) const CALLEE_SAVED: u16 = 0b11_1100_0000;
@@ -112,22 +112,12 @@ impl Analysis {
                 });
             }
             let Some(function) = functions.last_mut() else { continue };
-            let (read, written) = registers(insn);
-            function.saved |= written & CALLEE_SAVED;
-            preserved |= (read | written) & (CALLEE_SAVED | 1 << 10);
-            traps |= match insn.code.shape() {
-                Shape::Update { .. } | Shape::Set => false,
-                Shape::Jump { .. } => insn.off as usize <= at,
-                Shape::Load | Shape::Store | Shape::StoreImm => !elide,
-                Shape::Other => match insn.code {
-                    Code::Ja | Code::MayGoto => insn.off as usize <= at,
-                    Code::Exit => false,
-                    // Nothing falls off a program that ends with what does not fall through.
-                    Code::End => at == 0 || !insns[at - 1].code.ends_line(),
-                    _ => true,
-                },
-                Shape::Atomic | Shape::PacketLoad | Shape::Call | Shape::TailCall => true,
-            };
+            if insn.dst >= Reg::R6 || insn.src >= Reg::R6 {
+                let (read, written) = registers(insn);
+                function.saved |= written & CALLEE_SAVED;
+                preserved |= (read | written) & (CALLEE_SAVED | 1 << 10);
+            }
+            traps = traps || can_trap(insns, at, elide);
             match insn.code {
                 Code::Call => {
                     function.state = true;
@@ -170,8 +160,26 @@ impl Analysis {
             function.aligned |= function.state;
         }
         let heads: Vec<bool> = loops.iter().zip(&entries).map(|(&a, &b)| a || b).collect();
-        let agreed = agreed(insns, &leaders, &heads);
+        let agreed = agreed(insns, &leaders, &heads, loops.contains(&true));
         Analysis { functions, leaders, loops, agreed, preserved, traps, bare_main }
+    }
+}
+
+/// Whether a run can end in a trap at an instruction.
+fn can_trap(insns: &[Insn], at: usize, elide: bool) -> bool {
+    let insn = &insns[at];
+    match insn.code.shape() {
+        Shape::Update { .. } | Shape::Set => false,
+        Shape::Jump { .. } => insn.off as usize <= at,
+        Shape::Load | Shape::Store | Shape::StoreImm => !elide,
+        Shape::Other => match insn.code {
+            Code::Ja | Code::MayGoto => insn.off as usize <= at,
+            Code::Exit => false,
+            // Nothing falls off a program that ends with what does not fall through.
+            Code::End => at == 0 || !insns[at - 1].code.ends_line(),
+            _ => true,
+        },
+        Shape::Atomic | Shape::PacketLoad | Shape::Call | Shape::TailCall => true,
     }
 }
 
@@ -181,8 +189,11 @@ pub(super) const OPEN: u32 = u32::MAX;
 /// How many instructions are to be uncharged where a jump lands. Loops and functions start with none, or it would grow.
 /// Of the jumps to any other instruction the one in the deepest loop should have nothing to settle: what is pending at
 /// it is known where its loop starts just before it. Else the first in the program decides later.
-fn agreed(insns: &[Insn], leaders: &[bool], heads: &[bool]) -> Vec<u32> {
+fn agreed(insns: &[Insn], leaders: &[bool], heads: &[bool], loops: bool) -> Vec<u32> {
     let mut agreed: Vec<u32> = heads.iter().map(|&head| if head { 0 } else { OPEN }).collect();
+    if !loops {
+        return agreed;
+    }
     let mut ends = vec![0_u32; insns.len() + 1];
     let mut starts = vec![0_u32; insns.len() + 1];
     for (at, insn) in insns.iter().enumerate() {

@@ -118,8 +118,8 @@ struct Emitter<'a> {
     agreed: Vec<u32>,
     /// Where each function is called.
     entries: Vec<usize>,
-    /// At most so many bytes are between two instructions: sums from the first on.
-    bounds: Vec<u32>,
+    /// Jumps forwards may be short where they seem to be.
+    short: bool,
     jumps: Vec<Forward>,
     calls: Vec<(Patch, usize)>,
     host_calls: Vec<(Patch, usize)>,
@@ -154,14 +154,6 @@ struct TooFar;
 
 impl<'a> Emitter<'a> {
     fn new(program: &'a Program, target: &'a Target<'a>, analysis: &'a Analysis, short: bool) -> Self {
-        let mut total = 0_u32;
-        let bounds = program.insns.iter().enumerate().map(|(at, insn)| {
-            let before = total;
-            // Between paths that meet there may be something to settle; loops are aligned.
-            let extra = if analysis.loops[at] { 19 } else { 4 * u32::from(analysis.leaders[at]) };
-            total = total.saturating_add(if short { bound(at, insn) + extra } else { 128 });
-            before
-        });
         Emitter {
             buf: Buffer::with_capacity(1024 + program.insns.len() * 8),
             program,
@@ -176,7 +168,7 @@ impl<'a> Emitter<'a> {
             pendings: Vec::with_capacity(program.insns.len()),
             agreed: analysis.agreed.clone(),
             entries: Vec::with_capacity(analysis.functions.len()),
-            bounds: bounds.collect(),
+            short,
             jumps: Vec::new(),
             calls: Vec::new(),
             host_calls: Vec::new(),
@@ -408,6 +400,27 @@ impl<'a> Emitter<'a> {
     /// Where the budget of `may_goto` is.
     fn may_goto_slot(&self) -> Mem {
         Mem::new(Reg::Rsp, if self.functions[self.function].state { 8 } else { 0 })
+    }
+}
+
+impl Emitter<'_> {
+    /// Whether a jump forwards will reach its target in a short form, as far as it is known before.
+    fn is_near(&self, at: usize, target: usize) -> bool {
+        /// Of 127, some are left for the rest of the jump and what is settled behind it.
+        const REACH: u32 = 110;
+        if !self.short || target - at > REACH as usize / 2 {
+            return false;
+        }
+        let mut bytes = 0;
+        for between in at + 1..target {
+            // Where paths meet there may be something to settle; loops are aligned.
+            let extra = if self.loops[between] { 19 } else { 4 * u32::from(self.leaders[between]) };
+            bytes += bound(between, &self.program.insns[between]) + extra;
+            if bytes > REACH {
+                return false;
+            }
+        }
+        bytes + if self.loops[target] { 15 } else { 0 } <= REACH
     }
 }
 

@@ -158,7 +158,7 @@ pub(super) struct Buffer {
     at: usize,
 }
 
-/// The bytes of an instruction from the first on, as far as they are known to fit a register.
+/// The first bytes of an instruction, in a register.
 #[derive(Clone, Copy)]
 struct Head {
     bits: u64,
@@ -166,8 +166,15 @@ struct Head {
 }
 
 impl Head {
-    const fn new() -> Head {
-        Head { bits: 0, len: 0 }
+    /// From bytes that are known when skep is compiled.
+    #[inline(always)]
+    const fn new(bytes: &[u8]) -> Head {
+        let (mut bits, mut at) = (0, 0);
+        while at < bytes.len() {
+            bits |= (bytes[at] as u64) << (8 * at);
+            at += 1;
+        }
+        Head { bits, len: bytes.len() as u32 }
     }
 
     #[inline(always)]
@@ -175,11 +182,22 @@ impl Head {
         Head { bits: self.bits | (byte as u64) << (8 * self.len), len: self.len + 1 }
     }
 
-    /// A REX prefix, where it is needed: `wide`, a register above 7, or (`force`) a low byte of `rsp` to `rdi`.
+    /// In front, a REX prefix, where it is needed: `wide`, a register above 7, or (`force`) a low byte of `rsp` to
+    /// `rdi`. The branch-free way: it is always put there, and dropped again.
     #[inline(always)]
     const fn rex(self, wide: bool, reg: u8, index: u8, base: u8, force: bool) -> Head {
         let bits = (wide as u8) << 3 | reg << 2 | index << 1 | base;
-        if bits != 0 || force { self.push(0x40 | bits) } else { self }
+        let needed = (bits != 0 || force) as u32;
+        Head { bits: (self.bits << 8 | 0x40 | bits as u64) >> (8 - 8 * needed), len: self.len + needed }
+    }
+
+    /// In front of it all, one more byte.
+    #[inline(always)]
+    const fn prefix(self, prefix: Option<u8>) -> Head {
+        match prefix {
+            Some(byte) => Head { bits: self.bits << 8 | byte as u64, len: self.len + 1 },
+            None => self,
+        }
     }
 }
 
@@ -229,31 +247,13 @@ impl Buffer {
     /// Prefixes, opcode and operands `reg`, `rm`; `force` as for [`Head::rex`].
     #[inline(always)]
     fn rr(&mut self, wide: bool, opcode: &[u8], reg: u8, rm: Reg, force: bool) {
-        let mut head = Head::new().rex(wide, reg >> 3, 0, rm.high(), force);
-        for &byte in opcode {
-            head = head.push(byte);
-        }
-        self.put(head.push(0xc0 | (reg & 7) << 3 | rm.low()));
+        let head = Head::new(opcode).push(0xc0 | (reg & 7) << 3 | rm.low());
+        self.put(head.rex(wide, reg >> 3, 0, rm.high(), force));
     }
 
     /// Prefix, opcode and operands `reg`, memory.
     #[inline(always)]
     fn rm(&mut self, prefix: Option<u8>, wide: bool, opcode: &[u8], reg: u8, mem: Mem, force: bool) {
-        let index = mem.index.map_or(0, Reg::high);
-        let mut head = Head::new();
-        if let Some(prefix) = prefix {
-            head = head.push(prefix);
-        }
-        head = head.rex(wide, reg >> 3, index, mem.base.high(), force);
-        for &byte in opcode {
-            head = head.push(byte);
-        }
-        self.put_mem(head, reg, mem);
-    }
-
-    /// The operands' bytes: `reg` and memory.
-    #[inline(always)]
-    fn put_mem(&mut self, head: Head, reg: u8, mem: Mem) {
         let short = i8::try_from(mem.disp).is_ok();
         // `rbp` and `r13` as a base have no form without a displacement.
         let none = mem.disp == 0 && mem.base.low() != 5;
@@ -264,13 +264,16 @@ impl Buffer {
         } else {
             0x80
         };
-        let reg = (reg & 7) << 3;
+        let low = (reg & 7) << 3;
+        let head = Head::new(opcode);
         let head = match mem.index {
-            Some(index) => head.push(mode | reg | 4).push(index.low() << 3 | mem.base.low()),
+            Some(index) => head.push(mode | low | 4).push(index.low() << 3 | mem.base.low()),
             // `rsp` and `r12` as a base are spelled with an index byte.
-            None if mem.base.low() == 4 => head.push(mode | reg | 4).push(0x24),
-            None => head.push(mode | reg | mem.base.low()),
+            None if mem.base.low() == 4 => head.push(mode | low | 4).push(0x24),
+            None => head.push(mode | low | mem.base.low()),
         };
+        let index = mem.index.map_or(0, Reg::high);
+        let head = head.rex(wide, reg >> 3, index, mem.base.high(), force).prefix(prefix);
         self.put(head);
         match mode {
             0 => {}
@@ -288,7 +291,7 @@ impl Buffer {
             self.rr(wide, &[0x83], op as u8, dst, false);
             self.put8(short as u8);
         } else if dst == Reg::Rax {
-            self.put(Head::new().rex(wide, 0, 0, 0, false).push((op as u8) << 3 | 5));
+            self.put(Head::new(&[(op as u8) << 3 | 5]).rex(wide, 0, 0, 0, false));
             self.put32(imm);
         } else {
             self.rr(wide, &[0x81], op as u8, dst, false);
@@ -336,13 +339,13 @@ impl Buffer {
 
     /// `dst = imm`, zero-extended; flags stay.
     pub(super) fn mov_imm32(&mut self, dst: Reg, imm: u32) {
-        self.put(Head::new().rex(false, 0, 0, dst.high(), false).push(0xb8 | dst.low()));
+        self.put(Head::new(&[0xb8 | dst.low()]).rex(false, 0, 0, dst.high(), false));
         self.put32(imm as i32);
     }
 
     /// `dst = imm` in ten bytes; flags stay.
     pub(super) fn mov_imm64(&mut self, dst: Reg, imm: u64) {
-        self.put(Head::new().rex(true, 0, 0, dst.high(), false).push(0xb8 | dst.low()));
+        self.put(Head::new(&[0xb8 | dst.low()]).rex(true, 0, 0, dst.high(), false));
         self.put32(imm as i32);
         self.put32((imm >> 32) as i32);
     }
@@ -430,7 +433,7 @@ impl Buffer {
 
     /// Fills `rdx` with the sign of `rax` (`cqo`, `cdq`).
     pub(super) fn sign_rdx(&mut self, wide: bool) {
-        self.put(Head::new().rex(wide, 0, 0, 0, false).push(0x99));
+        self.put(Head::new(&[0x99]).rex(wide, 0, 0, 0, false));
     }
 
     pub(super) fn shift_imm(&mut self, op: Shift, wide: bool, dst: Reg, count: u8) {
@@ -457,17 +460,17 @@ impl Buffer {
         let second = (1 - dst.high()) << 7 | 1 << 6 | (1 - src.high()) << 5 | 2;
         let third = u8::from(wide) << 7 | (!(count as u8) & 15) << 3 | prefix;
         let operands = 0xc0 | dst.low() << 3 | src.low();
-        self.put(Head::new().push(0xc4).push(second).push(third).push(0xf7).push(operands));
+        self.put(Head::new(&[0xc4, second, third, 0xf7, operands]));
     }
 
     pub(super) fn bswap(&mut self, wide: bool, reg: Reg) {
-        self.put(Head::new().rex(wide, 0, 0, reg.high(), false).push(0x0f).push(0xc8 | reg.low()));
+        self.put(Head::new(&[0x0f, 0xc8 | reg.low()]).rex(wide, 0, 0, reg.high(), false));
     }
 
     /// Swaps the two low bytes; the upper ones stay.
     pub(super) fn rol16_8(&mut self, reg: Reg) {
-        let head = Head::new().push(0x66).rex(false, 0, 0, reg.high(), false);
-        self.put(head.push(0xc1).push(0xc0 | reg.low()).push(8));
+        let head = Head::new(&[0xc1, 0xc0 | reg.low(), 8]);
+        self.put(head.rex(false, 0, 0, reg.high(), false).prefix(Some(0x66)));
     }
 
     /// `lock op [mem], src`.
@@ -491,16 +494,16 @@ impl Buffer {
     }
 
     pub(super) fn push(&mut self, reg: Reg) {
-        self.put(Head::new().rex(false, 0, 0, reg.high(), false).push(0x50 | reg.low()));
+        self.put(Head::new(&[0x50 | reg.low()]).rex(false, 0, 0, reg.high(), false));
     }
 
     pub(super) fn push_imm(&mut self, imm: i32) {
-        self.put(Head::new().push(0x68));
+        self.put(Head::new(&[0x68]));
         self.put32(imm);
     }
 
     pub(super) fn pop(&mut self, reg: Reg) {
-        self.put(Head::new().rex(false, 0, 0, reg.high(), false).push(0x58 | reg.low()));
+        self.put(Head::new(&[0x58 | reg.low()]).rex(false, 0, 0, reg.high(), false));
     }
 
     pub(super) fn push_mem(&mut self, mem: Mem) {
@@ -517,13 +520,12 @@ impl Buffer {
 
     /// The address of code: a distance that is filled in later.
     pub(super) fn lea_code(&mut self, dst: Reg) -> Patch {
-        let head = Head::new().rex(true, dst.high(), 0, 0, false);
-        self.put(head.push(0x8d).push(dst.low() << 3 | 5));
+        self.put(Head::new(&[0x8d, dst.low() << 3 | 5]).rex(true, dst.high(), 0, 0, false));
         self.distance()
     }
 
     pub(super) fn ret(&mut self) {
-        self.put(Head::new().push(0xc3));
+        self.put(Head::new(&[0xc3]));
     }
 
     pub(super) fn call_reg(&mut self, reg: Reg) {
@@ -535,17 +537,17 @@ impl Buffer {
     }
 
     pub(super) fn call(&mut self) -> Patch {
-        self.put(Head::new().push(0xe8));
+        self.put(Head::new(&[0xe8]));
         self.distance()
     }
 
     pub(super) fn jmp(&mut self) -> Patch {
-        self.put(Head::new().push(0xe9));
+        self.put(Head::new(&[0xe9]));
         self.distance()
     }
 
     pub(super) fn jcc(&mut self, cc: Cc) -> Patch {
-        self.put(Head::new().push(0x0f).push(0x80 | cc as u8));
+        self.put(Head::new(&[0x0f, 0x80 | cc as u8]));
         self.distance()
     }
 
@@ -557,13 +559,13 @@ impl Buffer {
 
     /// A jump of two bytes; the distance is filled in by [`Buffer::land_short`].
     pub(super) fn jmp_short(&mut self) -> Patch {
-        self.put(Head::new().push(0xeb).push(0));
+        self.put(Head::new(&[0xeb, 0]));
         Patch(self.at as u32 - 1)
     }
 
     /// As [`Buffer::jmp_short`], on a condition.
     pub(super) fn jcc_short(&mut self, cc: Cc) -> Patch {
-        self.put(Head::new().push(0x70 | cc as u8).push(0));
+        self.put(Head::new(&[0x70 | cc as u8, 0]));
         Patch(self.at as u32 - 1)
     }
 
@@ -606,11 +608,7 @@ impl Buffer {
         let mut missing = self.at.next_multiple_of(to) - self.at;
         while missing > 0 {
             let nop = NOPS[missing.min(8)];
-            let mut head = Head::new();
-            for &byte in nop {
-                head = head.push(byte);
-            }
-            self.put(head);
+            self.put(Head::new(nop));
             missing -= nop.len();
         }
     }

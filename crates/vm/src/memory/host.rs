@@ -3,9 +3,9 @@
 //! of guest addresses. Under Miri, which has no `mmap`, a plain zeroed allocation stands in.
 
 #[cfg(not(miri))]
-pub(super) use os::{alias, commit, discard, mirror, release, reserve, unmap};
+pub(super) use os::{alias, commit, discard, mirror, release, reserve, unmap, zeroed};
 #[cfg(miri)]
-pub(super) use plain::{alias, commit, discard, mirror, release, reserve, unmap};
+pub(super) use plain::{alias, commit, discard, mirror, release, reserve, unmap, zeroed};
 
 #[cfg(not(miri))]
 mod os {
@@ -84,7 +84,15 @@ mod os {
         }
     }
 
-    /// Unmaps what [`alias`] gave.
+    /// Zeros, given when they are first touched.
+    pub(in super::super) fn zeroed(bytes: usize) -> Option<NonNull<u8>> {
+        let (prot, flags) = (PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
+        // SAFETY: a new mapping at an address of the kernel's choice touches no other.
+        let start = unsafe { libc::mmap(null_mut(), bytes, prot, flags, -1, 0) };
+        if start == MAP_FAILED { None } else { NonNull::new(start.cast()) }
+    }
+
+    /// Unmaps what [`alias`] or [`zeroed`] gave.
     pub(in super::super) fn unmap(view: *mut u8, bytes: usize) {
         // SAFETY: the caller owns the mapping.
         unsafe { libc::munmap(view.cast(), bytes) };
@@ -152,7 +160,15 @@ mod plain {
         None
     }
 
-    pub(in super::super) fn unmap(_view: *mut u8, _bytes: usize) {}
+    pub(in super::super) fn zeroed(bytes: usize) -> Option<NonNull<u8>> {
+        reserve(bytes, 0)
+    }
+
+    pub(in super::super) fn unmap(view: *mut u8, bytes: usize) {
+        if let Some(view) = NonNull::new(view) {
+            release(view, bytes, 0);
+        }
+    }
 
     pub(in super::super) fn discard(_at: *mut u8, _bytes: usize, _shared: bool) -> bool {
         true

@@ -60,7 +60,7 @@ impl Emitter<'_> {
             }
             return;
         }
-        let short = self.bounds[target] - self.bounds[at + 1] < 96;
+        let short = self.is_near(at, target);
         let patch = match (cc, short) {
             (None, true) => self.buf.jmp_short(),
             (None, false) => self.buf.jmp(),
