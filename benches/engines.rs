@@ -16,6 +16,8 @@ mod kernel;
 mod native;
 #[path = "engines/peer.rs"]
 mod peer;
+#[path = "engines/report.rs"]
+mod report;
 #[path = "engines/threads.rs"]
 mod threads;
 
@@ -111,5 +113,5 @@ fn engines(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, engines, compile::compile, threads::threads);
+criterion_group!(benches, engines, compile::compile, threads::threads, report::report);
 criterion_main!(benches);
