@@ -33,10 +33,8 @@ const RATIOS: [(&str, &str); 6] = [
 type Medians = BTreeMap<(String, String), f64>;
 
 fn folder() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target"),
-        PathBuf::from,
-    );
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from);
     target.join("criterion")
 }
 
@@ -123,7 +121,8 @@ fn picture(medians: &Medians) -> String {
         for (engine, colour) in SHOWN {
             let Some(median) = get(medians, workload.name, engine) else { continue };
             let width = position(median / kernel) - 130.0;
-            let _ = writeln!(bars, r#"<rect x="130" y="{y}" width="{width:.1}" height="8" fill="{colour}"/>"#);
+            let _ =
+                writeln!(bars, r#"<rect x="130" y="{y}" width="{width:.1}" height="8" fill="{colour}"/>"#);
             y += ROW;
         }
         y += ROW;

@@ -16,6 +16,9 @@ pub enum Engine {
 /// Limits and surroundings of a [`crate::Machine`].
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Count instructions. Without it `insn_count` is 0 and nothing looks at the budget or at [`crate::StopHandle`]: for
+    /// machine code of verified programs ([`crate::Machine::new_verified`]), which end on their own; ignored elsewhere.
+    pub count: bool,
     /// Instructions that one run may take; `None` for no limit. A run stops at the first taken jump after it.
     pub budget: Option<u64>,
     /// What executes programs.
@@ -36,6 +39,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             engine: Engine::default(),
+            count: true,
             budget: Some(1 << 32),
             checked: false,
             cpus: 1,

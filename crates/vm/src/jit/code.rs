@@ -22,6 +22,7 @@ pub(crate) struct Code {
     /// Slots of the instructions.
     slots: Box<[u32]>,
     end: usize,
+    counts: bool,
     pending: Box<[u32]>,
     functions: Box<[(u32, u32)]>,
     /// Dropped first: no fault is looked up in memory that is gone.
@@ -72,7 +73,18 @@ impl Code {
         });
         let slots = (0..starts.len()).map(|at| program.slot(at) as u32).collect();
         let registration = Some(registration);
-        Ok(Some(Code { pages, start, enter, starts, slots, end: body.end, pending, functions, registration }))
+        Ok(Some(Code {
+            pages,
+            start,
+            enter,
+            starts,
+            slots,
+            end: body.end,
+            counts: target.count,
+            pending,
+            functions,
+            registration,
+        }))
     }
 
     /// What there is to look at.
@@ -114,9 +126,9 @@ impl Code {
         self.starts.partition_point(|&start| start as usize <= offset).saturating_sub(1)
     }
 
-    /// How many instructions ran uncharged before an instruction.
-    pub(super) fn pending(&self, insn: usize) -> u32 {
-        self.pending[insn]
+    /// How many instructions ran uncharged before an instruction; `None` where nothing is counted.
+    pub(super) fn pending(&self, insn: usize) -> Option<u32> {
+        self.counts.then(|| self.pending[insn])
     }
 }
 

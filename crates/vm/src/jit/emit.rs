@@ -39,7 +39,8 @@ mod thunk;
 use skep_isa::AluOp;
 
 use super::analysis::{Analysis, Function, OPEN};
-use super::x86::{Alu, Buffer, Cc, Mem, Patch, Reg};
+use super::run::State;
+use super::x86::{Alu, Buffer, Cc, Load, Mem, Patch, Reg, Width};
 use super::{Compiled, Target};
 use crate::interp::{self, Code, Insn, Program, Shape};
 
@@ -292,11 +293,38 @@ impl<'a> Emitter<'a> {
 
     /// Charges what is pending but for `left`; where that is something, flags say whether any fuel is left.
     fn settle(&mut self, left: u32) {
+        if !self.target.count {
+            return;
+        }
         let count = self.pending as i32 - left as i32;
         if count != 0 {
             self.buf.alu_imm(Alu::Sub, true, FUEL, count);
         }
         self.pending = left;
+    }
+
+    /// The register gets what fuel the state of the run has. Where nothing is counted, the register is the caller's.
+    fn load_fuel(&mut self) {
+        if self.target.count {
+            self.buf.load(Load::U64, FUEL, State::FUEL);
+        }
+    }
+
+    /// The state of the run gets what fuel the register has.
+    fn store_fuel(&mut self) {
+        if self.target.count {
+            self.buf.store(Width::Dw, State::FUEL, FUEL);
+        }
+    }
+
+    /// After a charge of everything: asks for more fuel where none is left. `target` and `resume` are the instruction
+    /// and the code that the run goes on with; the latter is what follows where it is `None`.
+    fn look(&mut self, target: usize, resume: Option<usize>) {
+        if self.target.count {
+            let from = self.buf.jcc(Cc::Le);
+            let resume = resume.unwrap_or_else(|| self.buf.position());
+            self.cold.push(Cold::Refuel { from, target, resume });
+        }
     }
 
     /// Before a jump, charges what its target does not expect to be pending.

@@ -44,6 +44,8 @@ struct Target<'a> {
     index: u32,
     /// Accesses are not confined.
     elide: bool,
+    /// Instructions are counted, and the budget is looked at.
+    count: bool,
     /// The code will lie within two gigabytes of the host's functions.
     near: bool,
     /// The processor has shifts by any register.
@@ -65,6 +67,7 @@ pub(crate) fn compile(
         base: machine.memory().base(),
         index: index as u32,
         elide: verified,
+        count: !verified || machine.config().count,
         near: true,
         bmi2: is_x86_feature_detected!("bmi2"),
     };

@@ -218,9 +218,9 @@ impl<'m> Exec<'m> {
         let charged = std::mem::take(&mut self.native.charged) || program.is_charged(insn);
         // The last instruction ran, not the one after it.
         let last = if insn.code == Op::End { at.saturating_sub(1) } else { at };
-        if !charged {
+        if let Some(pending) = code.pending(at).filter(|_| !charged) {
             // The end of the program is no instruction.
-            self.fuel -= i64::from(code.pending(at)) + i64::from(last == at);
+            self.fuel -= i64::from(pending) + i64::from(last == at);
         }
         let trap = match self.native.trap.take() {
             Some(trap) => trap,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Calls: helpers, functions of the program, tail calls, packet loads; and the frames of functions.
 
-use super::{Cold, Emitter, FRAME, FUEL, SCRATCH, STATE, host};
+use super::{Cold, Emitter, FRAME, SCRATCH, STATE, host};
 use crate::interp::{Code, Insn};
 use crate::jit::analysis::{CALLER_SAVED, registers};
 use crate::jit::run::State;
@@ -55,14 +55,14 @@ impl Emitter<'_> {
         let helper = self.program.helpers[insn.imm as usize];
         if helper.reenters {
             self.settle(0);
-            self.buf.store(Width::Dw, State::FUEL, FUEL);
+            self.store_fuel();
             self.buf.store(Width::Dw, State::FRAME, FRAME);
         }
         self.call_host(helper.native as *const ());
         self.restore_state();
         if helper.reenters {
             // Before the run can end: it leaves with what is in the register.
-            self.buf.load(Load::U64, FUEL, State::FUEL);
+            self.load_fuel();
         }
         self.after_helper(at);
     }
@@ -121,8 +121,7 @@ impl Emitter<'_> {
             self.trap_if(Cc::E, at);
         }
         self.settle(0);
-        let from = self.buf.jcc(Cc::Le);
-        self.cold.push(Cold::Refuel { from, target, resume: self.buf.position() });
+        self.look(target, None);
         let patch = self.buf.call();
         // Every target of a call begins a function.
         let function = self.functions.partition_point(|function| function.start < target);

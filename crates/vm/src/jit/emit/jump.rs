@@ -13,9 +13,7 @@ impl Emitter<'_> {
         let target = insn.off as usize;
         self.settle_for(target);
         if target <= at {
-            let from = self.buf.jcc(Cc::Le);
-            let resume = self.starts[target] as usize;
-            self.cold.push(Cold::Refuel { from, target, resume });
+            self.look(target, Some(self.starts[target] as usize));
         }
         self.jump_to(None, at, target);
     }
@@ -24,7 +22,7 @@ impl Emitter<'_> {
     pub(super) fn conditional(&mut self, at: usize, insn: &Insn) {
         let target = insn.off as usize;
         self.settle_for(target);
-        let low = (target <= at).then(|| self.buf.jcc(Cc::Le));
+        let low = (target <= at && self.target.count).then(|| self.buf.jcc(Cc::Le));
         let cc = self.compare(insn);
         self.jump_to(Some(cc), at, target);
         if let Some(from) = low {

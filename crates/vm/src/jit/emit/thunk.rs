@@ -31,7 +31,7 @@ impl Emitter<'_> {
         let start = self.buf.position();
         let preserved = self.preserved;
         let uses = |bit: u16| preserved & 1 << bit != 0;
-        let mut kept = vec![FUEL];
+        let mut kept = if self.target.count { vec![FUEL] } else { Vec::new() };
         let used = [(6, Reg::Rbx), (7, Reg::R13), (8, Reg::R14), (9, Reg::R15), (10, FRAME)];
         kept.extend(used.into_iter().filter(|&(bit, _)| uses(bit)).map(|(_, reg)| reg));
         if kept.len() % 2 == 0 {
@@ -45,7 +45,7 @@ impl Emitter<'_> {
         if uses(10) {
             self.buf.mov(true, FRAME, Reg::R8);
         }
-        self.buf.load(Load::U64, FUEL, State::FUEL);
+        self.load_fuel();
         self.restore_base();
         for reg in [Reg::Rax, Reg::R8] {
             self.buf.alu(Alu::Xor, false, reg, reg);
@@ -75,7 +75,7 @@ impl Emitter<'_> {
     fn leave(&mut self, unwind: Option<Patch>, restore: impl FnOnce(&mut Self)) {
         self.buf.alu(Alu::Xor, false, Reg::Rdx, Reg::Rdx);
         let leave = self.buf.position();
-        self.buf.store(Width::Dw, State::FUEL, FUEL);
+        self.store_fuel();
         restore(self);
         self.buf.ret();
         if let Some(unwind) = unwind {
@@ -105,7 +105,7 @@ impl Emitter<'_> {
         let unwind = self.set_unwind();
         self.buf.mov(true, SCRATCH, function);
         self.buf.mov(true, FRAME, frame);
-        self.buf.load(Load::U64, FUEL, State::FUEL);
+        self.load_fuel();
         self.restore_base();
         let args_at = |n: i32| Mem::new(args, 8 * n);
         for (n, reg) in [Reg::Rdi, Reg::Rsi, Reg::Rdx].into_iter().enumerate() {
@@ -167,7 +167,7 @@ impl Emitter<'_> {
         }
         self.buf.store(Width::W, State::TRAP_INSN, SCRATCH);
         self.buf.store_imm(Width::W, State::TRAP_PROGRAM, self.target.index as i32);
-        self.buf.store(Width::Dw, State::FUEL, FUEL);
+        self.store_fuel();
         self.call_aligned(run::refuel as *const ());
         self.buf.test(false, Reg::Rax, Reg::Rax);
         for reg in LOST.into_iter().rev() {
@@ -175,7 +175,7 @@ impl Emitter<'_> {
         }
         self.buf.pop(Reg::Rax);
         self.restore_base();
-        self.buf.load(Load::U64, FUEL, State::FUEL);
+        self.load_fuel();
         let fine = self.buf.jcc_short(Cc::E);
         self.unwind();
         self.buf.land_short(fine);
@@ -192,7 +192,7 @@ impl Emitter<'_> {
             self.buf.push(reg);
         }
         self.buf.store_imm(Width::W, State::TRAP_PROGRAM, self.target.index as i32);
-        self.buf.store(Width::Dw, State::FUEL, FUEL);
+        self.store_fuel();
         self.call_aligned(run::tail_call as *const ());
         self.buf.mov(true, SCRATCH, Reg::Rax);
         self.buf.test(false, Reg::Rdx, Reg::Rdx);
@@ -201,7 +201,7 @@ impl Emitter<'_> {
         }
         self.buf.pop(Reg::Rax);
         self.restore_base();
-        self.buf.load(Load::U64, FUEL, State::FUEL);
+        self.load_fuel();
         let fine = self.buf.jcc_short(Cc::E);
         self.unwind();
         self.buf.land_short(fine);
