@@ -10,7 +10,7 @@ use skep_uapi::limits::{MAX_BPF_STACK, MAX_CALL_FRAMES};
 use crate::Machine;
 use crate::context::{Buffers, Context, Input, InputError, Output};
 use crate::helper::Redirect;
-use crate::interp::{Exec, Scratch};
+use crate::interp::{Exec, Observer, Scratch};
 use crate::memory::{Area, GuestMemory, Object, ObjectKind, Perm};
 use crate::trap::Trap;
 
@@ -77,6 +77,9 @@ pub struct Outcome {
 /// Why nothing ran.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
+    /// Only machines in `checked` mode can be observed, since only they know all objects.
+    #[error("only a machine in checked mode can be observed")]
+    NotChecked,
     /// The machine has fewer programs.
     #[error("there is no program {0}")]
     NoProgram(usize),
@@ -119,12 +122,38 @@ impl<'m> Thread<'m> {
     /// # Errors
     /// [`RunError`] where nothing ran. A program that goes wrong is no error: [`Outcome::trap`].
     pub fn run(&mut self, program: usize, input: Input<'_>) -> Result<Outcome, RunError> {
+        self.run_with(program, input, None)
+    }
+
+    /// As [`Thread::run`], and shows `observer` each instruction before it runs.
+    ///
+    /// # Errors
+    /// As [`Thread::run`], and [`RunError::NotChecked`].
+    pub fn run_observed(
+        &mut self,
+        program: usize,
+        input: Input<'_>,
+        observer: &'m dyn Observer,
+    ) -> Result<Outcome, RunError> {
+        if !self.machine.config().checked {
+            return Err(RunError::NotChecked);
+        }
+        self.run_with(program, input, Some(observer))
+    }
+
+    fn run_with(
+        &mut self,
+        program: usize,
+        input: Input<'_>,
+        observer: Option<&'m dyn Observer>,
+    ) -> Result<Outcome, RunError> {
         let code = self.machine.find_program(program).ok_or(RunError::NoProgram(program))?;
         let memory = self.machine.shared_memory();
         let (context, args) = Context::enter(&mut self.buffers, memory, code, input)?;
         self.stack.clear();
         let scratch = std::mem::take(&mut self.scratch);
         let mut exec = Exec::new(self.machine, code, context, self.stack.frames, self.cpu, scratch);
+        exec.observer = observer;
         let (r0, trap) = match exec.start(args) {
             Ok(r0) => (r0, None),
             Err(trap) => (0, Some(trap)),

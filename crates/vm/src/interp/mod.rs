@@ -7,11 +7,13 @@
 
 mod code;
 mod decode;
+mod observe;
 mod run;
 
 use skep_uapi::limits::MAX_CALL_FRAMES;
 
 pub(crate) use decode::Program;
+pub use observe::{Observer, PacketBounds, Place, PlaceKind, Step};
 
 use crate::context::Context;
 use crate::helper::Redirect;
@@ -59,6 +61,8 @@ pub(crate) struct Exec<'m> {
     pub(crate) value: Vec<u8>,
     /// Where the last redirect helper asked the packet to go.
     pub(crate) redirect: Option<Redirect>,
+    /// Who sees each instruction.
+    pub(crate) observer: Option<&'m dyn Observer>,
     frames: Frames,
     callers: Vec<Frame<'m>>,
     tail_calls: u32,
@@ -87,6 +91,7 @@ impl<'m> Exec<'m> {
             key,
             value,
             redirect: None,
+            observer: None,
             frames,
             callers,
             tail_calls: 0,
@@ -139,10 +144,11 @@ impl<'m> Exec<'m> {
     }
 
     fn enter(&mut self, index: usize, args: [u64; 5]) -> Result<u64, Trap> {
-        if self.machine.config().checked {
-            self.run::<true>(index, args)
-        } else {
-            self.run::<false>(index, args)
+        match (self.observer, self.machine.config().checked) {
+            // Only machines in `checked` mode are observed, so that three copies of the loop are enough.
+            (Some(_), _) => self.run::<true, true>(index, args),
+            (None, true) => self.run::<true, false>(index, args),
+            (None, false) => self.run::<false, false>(index, args),
         }
     }
 
