@@ -491,6 +491,7 @@ impl Env<'_> {
             match found {
                 Found::Hit => {
                     self.cur = cur;
+                    self.observe(Some((id, in_progress || looping)));
                     result = self.hit(id, insn_idx, looping).map(|()| true);
                     cur = std::mem::take(&mut self.cur);
                     break;
@@ -604,6 +605,7 @@ impl Env<'_> {
         let mut new = self.cur.clone();
         new.jmp_history = history;
         new.insn_idx = insn_idx;
+        new.visit = self.insn_processed;
         if new.branches != 1 {
             let _ = verifier_bug!(
                 self,

@@ -16,7 +16,7 @@ use skep_isa::{CallKind, Imm64, ImmField, Insn, OffField, Op, RegField, TABLE};
 use skep_program::{Case, MapSpec, Program};
 use skep_uapi::limits::BPF_COMPLEXITY_LIMIT_INSNS;
 use skep_uapi::{AttachType, Errno, MapType, ProgType};
-use skep_verifier::{Caps, Observer, Options, Outcome, Profile, Verdict, VerifierState, verify_with};
+use skep_verifier::{Caps, Observer, Options, Outcome, Profile, Verdict, Visit, verify_with};
 
 /// Instructions after which a verification is left alone.
 const WALKED: usize = 10_000;
@@ -42,7 +42,7 @@ struct Limit(usize);
 struct Left;
 
 impl Observer for Limit {
-    fn insn(&mut self, _: u32, _: &VerifierState) {
+    fn visit(&mut self, _: &Visit<'_>) {
         self.0 += 1;
         if self.0 > WALKED {
             resume_unwind(Box::new(Left));
