@@ -72,3 +72,18 @@ fetch:
 out:
     r0 = 0
     exit
+
+; Moved back, a pointer still counts as behind the packet, so that the second comparison is decided, and taken out of the
+; program: kernels return 1 (not fixed).
+.program moved_back, xdp
+    r2 = *(u32 *)(r1 + 0)
+    r3 = *(u32 *)(r1 + 4)
+    r0 = 1
+    r5 = r2
+    r5 += 2000
+    if r5 <= r3 goto out
+    r5 += -2000
+    if r5 > r3 goto out
+    r0 = 2
+out:
+    exit

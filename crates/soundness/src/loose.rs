@@ -32,12 +32,19 @@ pub(crate) enum Why {
     KernelBug,
 }
 
-/// A bug of Linux 6.18.44 and 6.12.117, which the verifier answers like: a load that sign-extends part of a spilled
-/// number keeps its id where the number fits the part, so that the result counts as equal to what may differ by its
-/// sign.
+/// A bug of Linux 6.18.44 and 6.12.117: a load that sign-extends part of a spilled number keeps its id where the number
+/// fits the part, so that the result counts as equal to what may differ by its sign.
 fn keeps_id_wrongly(node: &Node, insn: &Decoded, access: Option<StackAccess>) -> bool {
     let slot = access.and_then(|access| node.frames[access.frame].stack.get(access.first));
     matches!(insn.op(), Op::Ldsx(_)) && slot.is_some_and(|slot| slot.spilled.link().is_some())
+}
+
+/// A bug of Linux 6.18.44, 6.12.117 and 6.1.176: a pointer that is known to be behind the packet still counts as such
+/// after it was moved back.
+fn moves_from_behind_packet(node: &Node, insn: &Decoded) -> bool {
+    let pointer = node.frames.last().map(|frame| &frame.regs[usize::from(insn.insn.dst)]);
+    matches!(insn.op(), Op::Alu(AluOp::Add | AluOp::Sub, ..))
+        && pointer.is_some_and(|reg| reg.is_pkt_pointer() && reg.range() < 0)
 }
 
 /// Something was read that counted as never read again.
@@ -125,7 +132,7 @@ impl Loose {
     ) -> Result<Loose, ReadsDead> {
         let mut next = self.clone();
         let frame = node.frames.len() - 1;
-        if keeps_id_wrongly(node, insn, access) {
+        if keeps_id_wrongly(node, insn, access) || moves_from_behind_packet(node, insn) {
             next.insert(Location::Reg(frame, insn.insn.dst), Why::KernelBug);
             return Ok(next);
         }
