@@ -2,6 +2,7 @@
 //! The tree that the verifier explored: its visits, which follows which, and where a kept state takes over.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use skep_program::Program;
 use skep_uapi::Errno;
@@ -83,13 +84,14 @@ impl Explored {
     pub fn new(program: &Program, options: &Options) -> Result<Explored, NotExplored> {
         let mut explored = Explored::default();
         match verify_with(program, options, &mut explored) {
+            _ if explored.too_long => return Err(NotExplored::TooLong),
             Outcome::Unsupported(what) => return Err(NotExplored::Unsupported(what)),
             Outcome::Answer { verdict: Verdict::Reject(errno), .. } => {
                 return Err(NotExplored::Rejected(errno));
             }
             Outcome::Answer { verdict: Verdict::Accept, .. } => {}
         }
-        if explored.too_long { Err(NotExplored::TooLong) } else { Ok(explored) }
+        Ok(explored)
     }
 
     /// A visit.
@@ -114,13 +116,13 @@ impl Explored {
 }
 
 impl Observer for Explored {
-    fn visit(&mut self, visit: &Visit<'_>) {
-        if self.too_long || visit.state.speculative {
-            return;
+    fn visit(&mut self, visit: &Visit<'_>) -> ControlFlow<()> {
+        if visit.number as usize > MAX_VISITS {
+            self.too_long = true;
+            return ControlFlow::Break(());
         }
-        if self.nodes.len() == MAX_VISITS {
-            *self = Explored { too_long: true, ..Explored::default() };
-            return;
+        if visit.state.speculative {
+            return ControlFlow::Continue(());
         }
         if self.maps.is_empty() {
             self.maps = visit.maps();
@@ -139,6 +141,7 @@ impl Observer for Explored {
             covered: visit.covered.as_ref().map(covering),
         };
         self.nodes.insert(visit.number, node);
+        ControlFlow::Continue(())
     }
 }
 

@@ -4,9 +4,12 @@
 //!
 //! It costs a comparison an instruction when nobody looks.
 
+use std::ops::ControlFlow;
+
 use crate::env::Env;
 use crate::map::Map;
 use crate::state::{StateId, VerifierState};
+use crate::stop::Res;
 
 /// A path arrives at an instruction.
 #[derive(Debug)]
@@ -50,22 +53,23 @@ impl Visit<'_> {
 
 /// Sees each visit, in the order in which the verifier walks.
 pub trait Observer {
-    /// A path arrives at an instruction.
-    fn visit(&mut self, visit: &Visit<'_>);
+    /// A path arrives at an instruction. `Break` leaves the verification, which is then without an answer
+    /// ([`Outcome::Unsupported`](crate::Outcome::Unsupported)).
+    fn visit(&mut self, visit: &Visit<'_>) -> ControlFlow<()>;
 }
 
 impl Env<'_> {
     /// Shows the current visit, with the kept state that covers it and whether that was compared exactly.
-    pub(crate) fn observe(&mut self, covered: Option<(StateId, bool)>) {
+    pub(crate) fn observe(&mut self, covered: Option<(StateId, bool)>) -> Res {
         let after = std::mem::replace(&mut self.cur.visit, self.insn_processed);
-        let Some(observer) = self.observer.as_deref_mut() else { return };
+        let Some(observer) = self.observer.as_deref_mut() else { return Ok(()) };
         let covered = covered.and_then(|(id, exact)| {
             let kept = &self.states[id.0 as usize].as_deref()?.state;
             let live = |frame| self.aux[kept.frame_insn_idx(frame) as usize].live_regs_before;
             let live_regs = (0..kept.frames.len() as u32).map(live).collect();
             Some(Cover { number: kept.visit, kept, exact, live_regs })
         });
-        observer.visit(&Visit {
+        let goes_on = observer.visit(&Visit {
             number: self.insn_processed,
             after,
             insn_idx: self.insn_idx,
@@ -73,5 +77,6 @@ impl Env<'_> {
             covered,
             maps: &self.maps,
         });
+        if goes_on.is_break() { self.unsupported("going on after the observer left") } else { Ok(()) }
     }
 }

@@ -495,8 +495,8 @@ impl Env<'_> {
             match found {
                 Found::Hit => {
                     self.cur = cur;
-                    self.observe(Some((id, in_progress || looping)));
-                    result = self.hit(id, insn_idx, looping).map(|()| true);
+                    let shown = self.observe(Some((id, in_progress || looping)));
+                    result = shown.and_then(|()| self.hit(id, insn_idx, looping)).map(|()| true);
                     cur = std::mem::take(&mut self.cur);
                     break;
                 }

@@ -215,7 +215,7 @@ impl Env<'_> {
                 if self.log.needed() {
                     self.log_insn(&mut do_print_state);
                 }
-                self.observe(None);
+                self.observe(None)?;
                 self.sanitize_mark_insn_seen();
                 prev_insn_idx = self.insn_idx;
                 ended = if self.cur.speculative && self.aux[at].nospec {
