@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Any bytes as a program of any type, verified as any release does with any capabilities and any log: an outcome,
-//! never a panic, and never more instructions walked than the kernel walks. Seeds are instructions alone: they are
-//! programs of the type that their number of instructions chooses.
+//! never a panic, never more instructions walked than the kernel walks, and the same verdict with and without a log.
+//! Seeds are instructions alone: they are programs of the type that their number of instructions chooses.
 #![no_main]
 
 use std::sync::Arc;
@@ -9,11 +9,13 @@ use std::sync::Arc;
 use libfuzzer_sys::fuzz_target;
 use skep_program::{MapSpec, Program, insns_from_bytes};
 use skep_uapi::limits::BPF_COMPLEXITY_LIMIT_INSNS;
-use skep_uapi::{MapType, ProgType};
-use skep_verifier::{Caps, Options, Outcome, Profile, verify};
+use skep_uapi::{Errno, MapType, ProgType};
+use skep_verifier::{Caps, Options, Outcome, Profile, Verdict, verify};
 
 /// Program types that there are.
 const TYPES: usize = 33;
+/// Instructions walked up to which a log is asked for: that of a million takes longer than a fuzzer waits.
+const LOGGED: u32 = 50_000;
 
 fn maps() -> Arc<Vec<MapSpec>> {
     let map = |map_type, key_size, value_size, max_entries| MapSpec {
@@ -45,13 +47,23 @@ fuzz_target!(|bytes: &[u8]| {
         ..Program::default()
     };
     let options = Options {
-        profile: Profile::from_name(Profile::NAMES[choice(1) % Profile::NAMES.len()]).expect("a name of its own"),
+        profile: Profile::from_name(Profile::NAMES[choice(1) % Profile::NAMES.len()])
+            .expect("a name of its own"),
         caps: [Caps::FULL, Caps::CAPBPF, Caps::NONE][choice(2) % 3],
         log_level: choice(3) as u32 % 8,
         log_size: (choice(4) != 0).then_some(choice(4) as u32 * 64),
         ..Options::default()
     };
-    if let Outcome::Answer { stats, .. } = verify(&program, &options) {
-        assert!(stats.insn_processed as usize <= BPF_COMPLEXITY_LIMIT_INSNS + 1);
+    let silent = Options { log_level: 0, log_size: None, ..options.clone() };
+    let Outcome::Answer { verdict, stats, .. } = verify(&program, &silent) else { return };
+    assert!(stats.insn_processed as usize <= BPF_COMPLEXITY_LIMIT_INSNS + 1);
+    if stats.insn_processed > LOGGED {
+        return;
+    }
+    match verify(&program, &options) {
+        // The log itself was refused, or did not fit.
+        Outcome::Answer { verdict: Verdict::Reject(Errno::EINVAL | Errno::ENOSPC), .. } => {}
+        Outcome::Answer { verdict: logged, .. } => assert_eq!(logged, verdict),
+        Outcome::Unsupported(what) => panic!("unsupported with a log only: {what}"),
     }
 });

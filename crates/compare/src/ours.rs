@@ -91,7 +91,7 @@ fn refused(error: RunError) -> Result<Run, NoAnswer> {
             )));
         }
         RunError::Input(InputError::Memory(errno)) => errno,
-        RunError::Input(_) | RunError::NoProgram(_) => Errno::EINVAL,
+        RunError::Input(_) | RunError::NoProgram(_) | RunError::NotChecked => Errno::EINVAL,
     };
     Ok(Run { ending: Ending::Refused(errno), data_out: None, ctx_out: None, insn_count: None })
 }

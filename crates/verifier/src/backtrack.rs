@@ -28,6 +28,10 @@ pub(crate) const INSN_F_SRC_REG_STACK: u16 = 1 << 11;
 
 /// `BPF_REGMASK_ARGS`: `r1` to `r5`.
 const ARGS: u32 = 0b11_1110;
+/// `BPF_FETCH` in the immediate of an atomic.
+const BPF_FETCH: i32 = 1;
+/// `BPF_CMPXCHG` in the immediate of an atomic.
+const BPF_CMPXCHG: i32 = 0xf1;
 /// `BPF_LOAD_ACQ` in the immediate of an atomic.
 const BPF_LOAD_ACQ: i32 = 0x100;
 
@@ -198,8 +202,9 @@ impl Env<'_> {
         self.bt.sync_linked_regs(hist);
         let (dreg, sreg) = (u32::from(insn.dst), u32::from(insn.src));
         let from_reg = insn.code & opcode::X != 0;
-        let is_atomic_load =
-            insn.class() == class::STX && insn.code & 0xe0 == opcode::ATOMIC && insn.imm == BPF_LOAD_ACQ;
+        let is_atomic = insn.class() == class::STX && insn.code & 0xe0 == opcode::ATOMIC;
+        let is_atomic_load = is_atomic && insn.imm == BPF_LOAD_ACQ;
+        let is_fetch = is_atomic && insn.imm < BPF_LOAD_ACQ && insn.imm & BPF_FETCH != 0;
         match insn.class() {
             class::ALU | class::ALU64 => {
                 if !self.bt.is_reg_set(dreg) {
@@ -217,11 +222,20 @@ impl Env<'_> {
                     _ => {}
                 }
             }
-            class::LDX | class::STX if insn.class() == class::LDX || is_atomic_load => {
-                if !self.bt.is_reg_set(dreg) {
+            class::LDX | class::STX
+                if insn.class() == class::LDX
+                    || is_atomic_load
+                    || is_fetch && self.profile().backtracks_fetches() =>
+            {
+                let loaded = match insn.imm {
+                    BPF_CMPXCHG if is_fetch => 0,
+                    _ if is_fetch => sreg,
+                    _ => dreg,
+                };
+                if !self.bt.is_reg_set(loaded) {
                     return Ok(());
                 }
-                self.bt.clear_reg(dreg);
+                self.bt.clear_reg(loaded);
                 // Only the stack keeps the precision of what is stored in it.
                 let Some((frame, spi)) = stack_access(hist) else { return Ok(()) };
                 self.bt.set_frame_slot(frame, spi);

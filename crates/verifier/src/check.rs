@@ -9,8 +9,9 @@ use skep_uapi::flags::prog_load;
 
 use crate::env::Env;
 use crate::log::Log;
+use crate::observe::Observer;
 use crate::options::Options;
-use crate::outcome::{Observer, Outcome, Stats, Verdict};
+use crate::outcome::{Outcome, Stats, Verdict};
 use crate::state::VerifierState;
 use crate::stop::{Res, Stop};
 

@@ -266,7 +266,7 @@ pub(crate) struct Env<'p> {
     /// `prog->cb_access`, `prog->dst_needed`, … are of no interest here; this one changes verdicts.
     pub changes_pkt_data: bool,
     pub sleepable: bool,
-    /// Every instruction that is about to be checked is shown to it.
+    /// Every visit of an instruction is shown to it.
     pub observer: Option<&'p mut dyn crate::Observer>,
 }
 

@@ -81,6 +81,8 @@ pub(crate) struct Map<'p> {
     pub has_btf: bool,
     /// Position in the program's maps; of a template that of the map that it is in.
     pub index: usize,
+    /// A template.
+    pub is_inner: bool,
 }
 
 impl<'p> Map<'p> {
@@ -105,6 +107,7 @@ impl<'p> Map<'p> {
             frozen: spec.frozen,
             has_btf: spec.btf_key != 0 || spec.btf_value != 0,
             index,
+            is_inner: false,
         }
     }
 
@@ -113,7 +116,7 @@ impl<'p> Map<'p> {
         let is_outer = matches!(outer.map_type, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS);
         let spec = outer.spec.inner.as_deref().filter(|_| is_outer)?;
         let inner = Map::new(spec, outer.index, program_btf);
-        Some(Map { name: String::new(), frozen: false, ..inner })
+        Some(Map { name: String::new(), frozen: false, is_inner: true, ..inner })
     }
 }
 

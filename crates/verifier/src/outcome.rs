@@ -3,8 +3,6 @@
 
 use skep_uapi::Errno;
 
-use crate::state::VerifierState;
-
 /// Accepted or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -45,10 +43,4 @@ pub enum Outcome {
     },
     /// The program needs something that is not done here; its name.
     Unsupported(String),
-}
-
-/// Sees the state before each instruction of each path, in the order in which the verifier walks.
-pub trait Observer {
-    /// The instruction at `insn_idx` is about to be checked in this state.
-    fn insn(&mut self, insn_idx: u32, state: &VerifierState);
 }

@@ -151,6 +151,12 @@ impl Profile {
         self.since(6, 3)
     }
 
+    /// Whether a number that an atomic operation fetched from the stack was wanted precise there. Linux 6.12.117 has
+    /// the fix; 6.1.176 and 6.18.44 do not, and accept programs that they should not.
+    pub(crate) fn backtracks_fetches(self) -> bool {
+        self.release == Release(6, 12)
+    }
+
     /// `bpf_loop` wants a number to count to; a fix that 6.12 has, and the others have not.
     pub(crate) fn loops_count_numbers(self) -> bool {
         self.release == Release(6, 12)

@@ -33,6 +33,17 @@ impl MapRef {
     }
 }
 
+/// How a number hangs together with others of its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The id that they share.
+    pub id: u32,
+    /// It is this much more than those that are not away from their id.
+    pub distance: i32,
+    /// The sum was cut to 32 bits.
+    pub is_32bit: bool,
+}
+
 /// State of one register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reg {
@@ -75,6 +86,17 @@ impl Reg {
 
     /// All bytes zero, as a fresh stack slot of the kernel is.
     pub(crate) const ZEROED: Reg = Reg { ty: NOT_INIT, val: Scalar::ZEROED, ..Reg::UNKNOWN };
+
+    /// The link of a scalar to others, where it has one.
+    #[must_use]
+    pub fn link(&self) -> Option<Link> {
+        let linked = self.ty == SCALAR_VALUE && self.id != 0;
+        linked.then_some(Link {
+            id: self.id & !BPF_ADD_CONST,
+            distance: if self.id & BPF_ADD_CONST == 0 { 0 } else { self.off },
+            is_32bit: self.id & BPF_ADD_CONST32 != 0,
+        })
+    }
 
     /// Bytes known to be there behind a packet pointer.
     #[must_use]

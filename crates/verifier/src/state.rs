@@ -238,6 +238,8 @@ pub struct VerifierState {
     pub(crate) dfs_depth: u32,
     pub(crate) callback_unroll_depth: u32,
     pub(crate) may_goto_depth: u32,
+    /// [`crate::Visit::number`] of the visit that it was made at; 0 at the start of a function.
+    pub(crate) visit: u32,
 }
 
 impl VerifierState {

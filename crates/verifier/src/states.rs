@@ -145,7 +145,11 @@ impl Comparison<'_> {
                     && self.ids.check(old.ref_obj_id, cur.ref_obj_id)
             }
             PTR_TO_PACKET_META | PTR_TO_PACKET => {
-                old.range() <= cur.range() && old.off == cur.off && self.ids.check(old.id, cur.id) && within()
+                // A range below 0 says that the pointer is behind the packet, and decides branches.
+                let known_behind = old.range() < 0 || cur.range() < 0;
+                let range_safe =
+                    if known_behind { old.range() == cur.range() } else { old.range() <= cur.range() };
+                range_safe && old.off == cur.off && self.ids.check(old.id, cur.id) && within()
             }
             PTR_TO_STACK => regs_exact(old, cur, self.ids) && old.frameno == cur.frameno,
             PTR_TO_ARENA => true,
@@ -491,7 +495,8 @@ impl Env<'_> {
             match found {
                 Found::Hit => {
                     self.cur = cur;
-                    result = self.hit(id, insn_idx, looping).map(|()| true);
+                    let shown = self.observe(Some((id, in_progress || looping)));
+                    result = shown.and_then(|()| self.hit(id, insn_idx, looping)).map(|()| true);
                     cur = std::mem::take(&mut self.cur);
                     break;
                 }
@@ -604,6 +609,7 @@ impl Env<'_> {
         let mut new = self.cur.clone();
         new.jmp_history = history;
         new.insn_idx = insn_idx;
+        new.visit = self.insn_processed;
         if new.branches != 1 {
             let _ = verifier_bug!(
                 self,

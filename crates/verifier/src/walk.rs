@@ -215,7 +215,7 @@ impl Env<'_> {
                 if self.log.needed() {
                     self.log_insn(&mut do_print_state);
                 }
-                self.show();
+                self.observe(None)?;
                 self.sanitize_mark_insn_seen();
                 prev_insn_idx = self.insn_idx;
                 ended = if self.cur.speculative && self.aux[at].nospec {
@@ -272,12 +272,6 @@ impl Env<'_> {
                 }
                 Ok(stop_here)
             }
-        }
-    }
-
-    fn show(&mut self) {
-        if let Some(observer) = self.observer.as_deref_mut() {
-            observer.insn(self.insn_idx, &self.cur);
         }
     }
 

@@ -6,8 +6,7 @@
 //! Each test looks at the first [`WALKED`] instructions of a verification only, so that programs with long loops do
 //! not take all the time.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ops::ControlFlow;
 use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
@@ -16,7 +15,7 @@ use skep_isa::{CallKind, Imm64, ImmField, Insn, OffField, Op, RegField, TABLE};
 use skep_program::{Case, MapSpec, Program};
 use skep_uapi::limits::BPF_COMPLEXITY_LIMIT_INSNS;
 use skep_uapi::{AttachType, Errno, MapType, ProgType};
-use skep_verifier::{Caps, Observer, Options, Outcome, Profile, Verdict, VerifierState, verify_with};
+use skep_verifier::{Caps, Observer, Options, Outcome, Profile, Verdict, Visit, verify_with};
 
 /// Instructions after which a verification is left alone.
 const WALKED: usize = 10_000;
@@ -38,26 +37,18 @@ static RECORDED: LazyLock<Vec<Case>> = LazyLock::new(|| {
 /// Leaves a verification that goes on for too long.
 struct Limit(usize);
 
-/// What it is left with.
-struct Left;
-
 impl Observer for Limit {
-    fn insn(&mut self, _: u32, _: &VerifierState) {
+    fn visit(&mut self, _: &Visit<'_>) -> ControlFlow<()> {
         self.0 += 1;
-        if self.0 > WALKED {
-            resume_unwind(Box::new(Left));
-        }
+        if self.0 > WALKED { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
-/// The outcome, or `None` for a verification that was left; a panic stays one.
+/// The outcome, or `None` for a verification that was left.
 fn outcome(program: &Program, options: &Options) -> Option<Outcome> {
-    let verification = || verify_with(program, options, &mut Limit(0));
-    match catch_unwind(AssertUnwindSafe(verification)) {
-        Ok(outcome) => Some(outcome),
-        Err(why) if <dyn Any>::is::<Left>(&*why) => None,
-        Err(why) => resume_unwind(why),
-    }
+    let mut limit = Limit(0);
+    let outcome = verify_with(program, options, &mut limit);
+    (limit.0 <= WALKED).then_some(outcome)
 }
 
 /// Everything that holds of any verification.

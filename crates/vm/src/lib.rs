@@ -39,6 +39,7 @@ pub use config::{Config, Engine};
 pub use context::{Input, InputError};
 pub use environment::{Clock, Environment, Sysctl};
 pub use helper::{Redirect, TraceOutput};
+pub use interp::{Observer, PacketBounds, Place, PlaceKind, Step};
 pub use machine::{InsnProblem, Machine, MachineError, StopHandle};
 pub use map::{Map, PerfRecord};
 pub use native::NativeCode;

@@ -10,7 +10,7 @@ use skep_uapi::limits::{MAX_BPF_STACK, MAX_CALL_FRAMES};
 use crate::Machine;
 use crate::context::{Buffers, Context, Input, InputError, Output};
 use crate::helper::Redirect;
-use crate::interp::{Exec, Scratch};
+use crate::interp::{Exec, Observer, Scratch};
 use crate::memory::{Area, GuestMemory, Object, ObjectKind, Perm};
 use crate::trap::Trap;
 
@@ -86,6 +86,9 @@ pub struct Outcome {
 /// Why nothing ran.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
+    /// Only machines in `checked` mode can be observed, since only they know all objects.
+    #[error("only a machine in checked mode can be observed")]
+    NotChecked,
     /// The machine has fewer programs.
     #[error("there is no program {0}")]
     NoProgram(usize),
@@ -129,6 +132,25 @@ impl<'m> Thread<'m> {
     /// [`RunError`] where nothing ran. A program that goes wrong is no error: [`Outcome::trap`].
     pub fn run(&mut self, program: usize, input: Input<'_>) -> Result<Outcome, RunError> {
         let mut prepared = self.prepare(program, input)?;
+        let result = prepared.run();
+        Ok(prepared.finish(result))
+    }
+
+    /// As [`Thread::run`], and shows `observer` each instruction before it runs.
+    ///
+    /// # Errors
+    /// As [`Thread::run`], and [`RunError::NotChecked`].
+    pub fn run_observed(
+        &mut self,
+        program: usize,
+        input: Input<'_>,
+        observer: &'m dyn Observer,
+    ) -> Result<Outcome, RunError> {
+        if !self.machine.config().checked {
+            return Err(RunError::NotChecked);
+        }
+        let mut prepared = self.prepare(program, input)?;
+        prepared.exec.observer = Some(observer);
         let result = prepared.run();
         Ok(prepared.finish(result))
     }

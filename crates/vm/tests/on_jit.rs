@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The suites of the interpreter once more, on the JIT: `common::config` looks which crate it is in.
+#![allow(clippy::duplicate_mod)] // each suite brings what it shares with others
 #![cfg(all(target_arch = "x86_64", target_os = "linux", not(miri)))]
 
 #[path = "engine.rs"]

@@ -23,6 +23,7 @@ use crate::memory::{Area, GuestMemory, ObjectKind, Perm};
 use crate::trap::TrapKind;
 
 use flow::Flow;
+use packet::Packet;
 pub(crate) use skb::{NetworkProtocol, SkBuff};
 use structure::Structure;
 pub(crate) use xdp::Xdp;
@@ -173,14 +174,30 @@ impl Context {
             (Kind::Opaque, _) if prog_type == ProgType::UNSPEC => Context::None,
             (Kind::Opaque, _) => return Err(InputError::NeedsContext(prog_type)),
         };
-        let r1 = match &context {
+        let r1 = context.addr();
+        Ok((context, [r1, 0]))
+    }
+
+    /// Guest address of the structure; 0 where there is none.
+    pub(crate) fn addr(&self) -> u64 {
+        match self {
             Context::None | Context::Mem(_) => 0,
             Context::Xdp(xdp) => xdp.addr(),
             Context::SkBuff(skb) => skb.addr(),
             Context::Flow(flow) => flow.addr(),
             Context::Structure(structure) => structure.addr(),
-        };
-        Ok((context, [r1, 0]))
+        }
+    }
+
+    /// The packet, where there is one.
+    pub(crate) fn packet(&self) -> Option<&Packet> {
+        match self {
+            Context::None | Context::Mem(_) => None,
+            Context::Xdp(xdp) => Some(&xdp.packet),
+            Context::SkBuff(skb) => Some(&skb.packet),
+            Context::Flow(flow) => Some(&flow.packet),
+            Context::Structure(structure) => structure.packet.as_ref(),
+        }
     }
 
     /// `LD_ABS` and `LD_IND`: the value in host order, `None` outside of the packet.

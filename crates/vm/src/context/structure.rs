@@ -14,7 +14,7 @@ use crate::memory::{Area, GuestMemory, ObjectKind, Perm};
 /// A structure in guest memory, and the data that it points to.
 pub(crate) struct Structure {
     area: Area,
-    packet: Option<Packet>,
+    pub(super) packet: Option<Packet>,
 }
 
 impl Structure {

@@ -7,12 +7,14 @@
 
 mod code;
 mod decode;
+mod observe;
 mod run;
 
 use skep_uapi::limits::MAX_CALL_FRAMES;
 
 pub(crate) use code::{ATOMIC_OPS, Code, Insn, Reg, Shape};
 pub(crate) use decode::Program;
+pub use observe::{Observer, PacketBounds, Place, PlaceKind, Step};
 pub(crate) use run::outside_frame;
 
 use crate::context::Context;
@@ -64,6 +66,8 @@ pub(crate) struct Exec<'m> {
     pub(crate) redirect: Option<Redirect>,
     /// What machine code keeps of the run.
     pub(crate) native: jit::State,
+    /// Who sees each instruction.
+    pub(crate) observer: Option<&'m dyn Observer>,
     pub(crate) frames: Frames,
     callers: Vec<Frame<'m>>,
     tail_calls: u32,
@@ -93,6 +97,7 @@ impl<'m> Exec<'m> {
             value,
             redirect: None,
             native: jit::State::new(machine.memory().base() + frames.pointer(0)),
+            observer: None,
             frames,
             callers,
             tail_calls: 0,
@@ -160,10 +165,11 @@ impl<'m> Exec<'m> {
     }
 
     fn enter(&mut self, index: usize, args: [u64; 5]) -> Result<u64, Trap> {
-        if self.machine.config().checked {
-            self.run::<true>(index, args)
-        } else {
-            self.run::<false>(index, args)
+        match (self.observer, self.machine.config().checked) {
+            // Only machines in `checked` mode are observed, so that three copies of the loop are enough.
+            (Some(_), _) => self.run::<true, true>(index, args),
+            (None, true) => self.run::<true, false>(index, args),
+            (None, false) => self.run::<false, false>(index, args),
         }
     }
 

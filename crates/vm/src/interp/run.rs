@@ -2,7 +2,8 @@
 //! The dispatch loop.
 //!
 //! Instructions are counted by straight lines: whenever control leaves one, its length is taken off the fuel.
-//! `CHECKED` adds the exact bounds of objects to each access.
+//! `CHECKED` adds the exact bounds of objects to each access, `OBSERVED` a call of the observer before each
+//! instruction.
 
 use skep_isa::{AluOp, Cond, Size, Width, eval};
 use skep_uapi::limits::{BPF_MAX_MAY_GOTO, MAX_BPF_STACK, MAX_CALL_FRAMES, MAX_TAIL_CALL_CNT};
@@ -61,16 +62,24 @@ fn store<T: Scalar, const CHECKED: bool>(memory: &GuestMemory, addr: u64, value:
 
 impl<'m> Exec<'m> {
     /// Runs the current program from an instruction until the function that it is in returns.
-    pub(super) fn run<const CHECKED: bool>(&mut self, entry: usize, args: [u64; 5]) -> Result<u64, Trap> {
+    pub(super) fn run<const CHECKED: bool, const OBSERVED: bool>(
+        &mut self,
+        entry: usize,
+        args: [u64; 5],
+    ) -> Result<u64, Trap> {
         let mut pc = entry;
-        match self.dispatch::<CHECKED>(&mut pc, args) {
+        match self.dispatch::<CHECKED, OBSERVED>(&mut pc, args) {
             Ok(r0) => Ok(r0),
             Err(trap) => Err(trap.locate(&self.program.name, self.program.slot(pc))),
         }
     }
 
     /// `pc` is left at the instruction that trapped.
-    fn dispatch<const CHECKED: bool>(&mut self, at: &mut usize, args: [u64; 5]) -> Result<u64, Trap> {
+    fn dispatch<const CHECKED: bool, const OBSERVED: bool>(
+        &mut self,
+        at: &mut usize,
+        args: [u64; 5],
+    ) -> Result<u64, Trap> {
         let memory: &'m GuestMemory = self.memory();
         let bottom = self.callers.len();
         let mut regs: Regs = [0; 16];
@@ -137,6 +146,9 @@ impl<'m> Exec<'m> {
                 size { $($size:ident $int:ident $ldx:ident $ldsx:ident $st:ident $stx:ident;)* }
             ) => {
                 loop {
+                    if OBSERVED {
+                        self.observe(pc, &regs);
+                    }
                     let $insn: &'m Insn = &insns[pc];
                     let $dst = $insn.dst as usize;
                     let $src = $insn.src as usize;

@@ -10,7 +10,7 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::run::State;
 use crate::memory::{GUARD, SPAN};
@@ -103,22 +103,20 @@ fn find(pc: usize) -> Option<&'static Node> {
 }
 
 /// The handler that was there before.
-static mut BEFORE: std::mem::MaybeUninit<libc::sigaction> = std::mem::MaybeUninit::uninit();
+static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
 
 fn install() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // SAFETY: an all-zero `sigaction` is valid; `BEFORE` is written before the handler that reads it can run,
-        // by one thread. The stack of the handler is the alternate one where the thread has one.
+    BEFORE.get_or_init(|| {
+        // SAFETY: an all-zero `sigaction` is valid; both calls get valid ones. The handler may run at once, and waits for
+        // nothing: a fault that is not a program's finds no handler before it and takes the default.
         unsafe {
-            let mut before: libc::sigaction = std::mem::zeroed();
-            libc::sigaction(libc::SIGSEGV, std::ptr::null(), &raw mut before);
-            (&raw mut BEFORE).write(std::mem::MaybeUninit::new(before));
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = on_fault as *const () as usize;
             action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
             libc::sigemptyset(&raw mut action.sa_mask);
-            libc::sigaction(libc::SIGSEGV, &raw const action, std::ptr::null_mut());
+            let mut before: libc::sigaction = std::mem::zeroed();
+            libc::sigaction(libc::SIGSEGV, &raw const action, &raw mut before);
+            before
         }
     });
 }
@@ -162,21 +160,28 @@ extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context:
         registers[libc::REG_RIP as usize] = unwind as i64;
         return;
     }
-    // SAFETY: `BEFORE` was written before this handler was installed. Its function is called as the kernel would.
-    unsafe {
-        let before = (*(&raw const BEFORE)).assume_init_ref();
-        match before.sa_sigaction {
-            // The default: the instruction faults again, and ends the process.
-            libc::SIG_DFL => {
-                libc::sigaction(signal, before, std::ptr::null_mut());
-            }
-            libc::SIG_IGN => {}
-            handler if before.sa_flags & libc::SA_SIGINFO != 0 => {
+    let Some(before) = BEFORE.get() else {
+        // SAFETY: the default action needs nothing: the instruction faults again, and ends the process.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        return;
+    };
+    match before.sa_sigaction {
+        libc::SIG_DFL => {
+            // SAFETY: as above, of the action that was there.
+            unsafe { libc::sigaction(signal, before, std::ptr::null_mut()) };
+        }
+        libc::SIG_IGN => {}
+        handler if before.sa_flags & libc::SA_SIGINFO != 0 => {
+            // SAFETY: the kernel would call it so.
+            unsafe {
                 let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) =
                     std::mem::transmute(handler);
                 handler(signal, info, context);
             }
-            handler => {
+        }
+        handler => {
+            // SAFETY: as above.
+            unsafe {
                 let handler: extern "C" fn(libc::c_int) = std::mem::transmute(handler);
                 handler(signal);
             }

@@ -120,10 +120,10 @@ mod tests {
             let reader = scope.spawn(|| (0..200_000).all(|_| index.find(0, |slot| slot == 0) == Some(0)));
             for round in 0..20_000_u64 {
                 for slot in 1..8 {
-                    index.link(round % 4 << 3, slot);
+                    index.link((round % 4) << 3, slot);
                 }
                 for slot in 1..8 {
-                    index.unlink(round % 4 << 3, slot);
+                    index.unlink((round % 4) << 3, slot);
                 }
             }
             assert!(reader.join().unwrap());

@@ -175,6 +175,11 @@ impl Map {
         &self.name
     }
 
+    /// Whether this is the very name of this map, which its objects carry; another map may be called the same.
+    pub(crate) fn has_name(&self, name: &Arc<str>) -> bool {
+        Arc::ptr_eq(&self.name, name)
+    }
+
     /// Type of the map.
     #[must_use]
     pub fn map_type(&self) -> MapType {

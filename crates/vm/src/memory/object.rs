@@ -71,13 +71,18 @@ struct Part {
 impl Object {
     /// The element that an offset lies in or in front of.
     fn part(&self, offset: u32) -> Part {
-        let element = |stride: u32, size: u32| (offset / stride * stride, size);
+        let (start, len) = self.element(offset);
+        Part { start, len, name: self.element_name(offset) }
+    }
+
+    /// Start and bytes of the element that an offset lies in or in front of, relative to the object.
+    pub(crate) fn element(&self, offset: u32) -> (u32, u32) {
         match &self.kind {
             ObjectKind::MapValues { stride, size, .. } | ObjectKind::MapKeys { stride, size, .. } => {
-                let (start, len) = element((*stride).max(1), *size);
-                Part { start, len, name: self.element_name(offset) }
+                let stride = (*stride).max(1);
+                (offset / stride * stride, *size)
             }
-            _ => Part { start: 0, len: self.len, name: self.element_name(offset) },
+            _ => (0, self.len),
         }
     }
 
@@ -108,12 +113,7 @@ impl Object {
 
     /// Whether an access at an offset stays in one element and is allowed.
     fn allows(&self, offset: u32, size: u64, write: bool) -> bool {
-        let (start, len) = match &self.kind {
-            ObjectKind::MapValues { stride, size, .. } | ObjectKind::MapKeys { stride, size, .. } => {
-                (offset / (*stride).max(1) * stride, *size)
-            }
-            _ => (0, self.len),
-        };
+        let (start, len) = self.element(offset);
         u64::from(offset - start) + size <= u64::from(len) && (self.writable || !write)
     }
 }
@@ -137,6 +137,14 @@ impl Objects {
         for start in starts {
             objects.remove(&start);
         }
+    }
+
+    /// The object that an address lies in, and where it starts.
+    pub(crate) fn find(&self, addr: u64) -> Option<(u32, Object)> {
+        let addr = u32::try_from(addr).ok()?;
+        let objects = self.by_start.read().unwrap_or_else(PoisonError::into_inner);
+        let (&start, object) = objects.range(..=addr).next_back()?;
+        (addr - start < object.len).then(|| (start, object.clone()))
     }
 
     /// Whether an access lies inside of one object (for maps: of one element) and is allowed.

@@ -219,8 +219,8 @@ fn memory() {
 
 #[test]
 fn distances() {
-    let jumps: [(fn(&mut Buffer) -> Patch, &str); 3] =
-        [(Buffer::jmp, "jmp"), (Buffer::call, "call"), (|b| b.jcc(Cc::Ne), "jne")];
+    type Jump = fn(&mut Buffer) -> Patch;
+    let jumps: [(Jump, &str); 3] = [(Buffer::jmp, "jmp"), (Buffer::call, "call"), (|b| b.jcc(Cc::Ne), "jne")];
     for (jump, name) in jumps {
         let text = read(|b| {
             let patch = jump(b);
