@@ -91,7 +91,8 @@ fn files_that_are_no_programs_are_refused_by_name() {
 fn wrong_use_is_told_from_wrong_input() {
     let good = b"r0 = 0\nexit\n";
     for (args, word) in [
-        (&["run", "-", "--engine", "jit"][..], "JIT"),
+        (&["run", "-", "--engine", "jit", "--checked"][..], "JIT"),
+        (&["run", "-", "--elide"], "--engine jit"),
         (&["run", "-", "-t", "xpd"], "did you mean `xdp`"),
         (&["run", "-", "-p", "other"], "no program `other`"),
         (&["run", "-", "--mem", "0g"], "not hex"),

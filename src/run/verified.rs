@@ -52,14 +52,14 @@ fn no_answer(program: &Program, what: &str) -> String {
     format!("the verifier does not do {what} yet, which program `{}` needs", program.name)
 }
 
-/// A machine for an object: only what was accepted may run unconfined.
-pub fn machine(object: &Object, config: Config, word: &Word) -> Result<Machine> {
-    let machine = match word {
+/// A machine for an object. Where `elide` has the verifier's word, and it accepted, nothing is confined.
+pub fn machine(object: &Object, config: Config, elide: Option<&Word>) -> Result<Machine> {
+    let machine = match elide {
         // SAFETY: every program of the object was accepted, as it is and with its maps, by a verifier that answers as
         // Linux's, and `ask` was told that they run on the inputs of their types.
         #[allow(unsafe_code)]
-        Word::Accepted => unsafe { Machine::new_verified(object, config) },
-        Word::Rejected(_) | Word::None(_) => Machine::new(object, config),
+        Some(Word::Accepted) => unsafe { Machine::new_verified(object, config) },
+        Some(Word::Rejected(_) | Word::None(_)) | None => Machine::new(object, config),
     };
     machine.map_err(Failure::new)
 }
