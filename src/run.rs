@@ -169,7 +169,9 @@ fn machine(args: &Args, object: &Object, word: &Word) -> Result<Machine> {
         config.budget = args.budget;
     }
     if args.elide && (args.engine != Engine::Jit || !matches!(word, Word::Accepted)) {
-        return Err(Failure::new("--elide is for the JIT (--engine jit), and for programs that the verifier accepts"));
+        return Err(Failure::new(
+            "--elide is for the JIT (--engine jit), and for programs that the verifier accepts",
+        ));
     }
     verified::machine(object, config, args.elide.then_some(word))
 }

@@ -96,7 +96,7 @@ fn refused(error: RunError) -> Result<Run, NoAnswer> {
     Ok(Run { ending: Ending::Refused(errno), data_out: None, ctx_out: None, insn_count: None })
 }
 
-fn contents(machine: &Machine, at: usize, spec: &MapSpec) -> Contents {
+pub(crate) fn contents(machine: &Machine, at: usize, spec: &MapSpec) -> Contents {
     if let Some(why) = unreadable(spec.map_type) {
         return Contents::Unread(why.to_owned());
     }
