@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use skep_isa::DecodeError;
 use skep_program::{MapSpec, Object, Slot};
@@ -180,6 +180,8 @@ pub struct Machine {
     memory: Arc<GuestMemory>,
     maps: boxcar::Vec<Map>,
     programs: boxcar::Vec<Program>,
+    /// Where tail calls enter the machine code of each program; 0 where there is none.
+    entries: Box<[AtomicU64]>,
     functions: boxcar::Vec<Function>,
     helpers: helper::State,
     stop: Arc<AtomicBool>,
@@ -229,6 +231,7 @@ impl Machine {
             memory,
             maps: boxcar::Vec::new(),
             programs: boxcar::Vec::new(),
+            entries: object.programs.iter().map(|_| AtomicU64::new(0)).collect(),
             functions: boxcar::Vec::new(),
             stop: Arc::default(),
         };
@@ -268,7 +271,10 @@ impl Machine {
         let mut resolver = Linker { machine: self, maps, program: self.programs.count() };
         let mut program = Program::new(program, &mut resolver)?;
         if self.config.engine == Engine::Jit {
-            jit::compile(&mut program, self, self.programs.count(), verified)?;
+            let index = self.programs.count();
+            jit::compile(&mut program, self, index, verified)?;
+            let entry = program.native.as_ref().map_or(0, jit::Code::entry);
+            self.entries[index].store(entry, Ordering::Release);
         }
         self.programs.push(program);
         Ok(())
@@ -347,6 +353,11 @@ impl Machine {
     #[must_use]
     pub fn native(&self, program: usize) -> Option<NativeCode<'_>> {
         self.programs.get(program)?.native.as_ref().map(jit::Code::view)
+    }
+
+    /// Where tail calls enter the machine code of each program.
+    pub(crate) fn entries(&self) -> &[AtomicU64] {
+        &self.entries
     }
 
     /// What stops all threads, now and later.

@@ -70,7 +70,7 @@ pub(crate) struct Exec<'m> {
     pub(crate) observer: Option<&'m dyn Observer>,
     pub(crate) frames: Frames,
     callers: Vec<Frame<'m>>,
-    tail_calls: u32,
+    pub(crate) tail_calls: u32,
     /// Instructions that may run before the next look at budget and stop flag. Negative when overdrawn.
     pub(crate) fuel: i64,
     /// All fuel given so far.

@@ -10,6 +10,10 @@ use crate::trap::Trap;
 pub(crate) enum Code {}
 
 impl Code {
+    pub(crate) fn entry(&self) -> u64 {
+        match *self {}
+    }
+
     pub(crate) fn view(&self) -> NativeCode<'_> {
         match *self {}
     }

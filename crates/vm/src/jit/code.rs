@@ -100,6 +100,11 @@ impl Code {
         }
     }
 
+    /// Where a tail call enters.
+    pub(crate) fn entry(&self) -> u64 {
+        self.function(0).map_or(0, |entry| entry as u64)
+    }
+
     /// Where a run of the program starts.
     #[inline]
     pub(super) fn start(&self) -> *const u8 {

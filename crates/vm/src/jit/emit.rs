@@ -34,6 +34,7 @@ mod call;
 mod jump;
 mod map;
 mod memory;
+mod tail;
 mod thunk;
 
 use skep_isa::AluOp;
@@ -81,6 +82,10 @@ enum Cold {
     Refuel { from: Patch, target: usize, resume: usize },
     /// The call of a helper that is made in place where it can be.
     Helper { from: Patch, at: usize, resume: usize },
+    /// No fuel is left in front of a tail call.
+    TailCall { from: Patch, at: usize, resume: usize, function: usize },
+    /// A jump far ahead is taken, which has something to settle.
+    Settle { from: Patch, target: usize, count: i32 },
     /// A packet load gave no value.
     NoPacket { from: Patch, at: usize, pending: u32, function: usize },
 }
@@ -327,6 +332,15 @@ impl<'a> Emitter<'a> {
         }
     }
 
+    /// What a jump has to settle where it is taken, instead of before it: jumps far ahead leave for an early end, most
+    /// of them, which is seldom.
+    fn settles_late(&self, at: usize, target: usize) -> Option<i32> {
+        const FAR: usize = 12;
+        let agreed = self.agreed[target];
+        let late = self.target.count && target > at + FAR && agreed != OPEN && agreed != self.pending;
+        late.then(|| self.pending as i32 - agreed as i32)
+    }
+
     /// Before a jump, charges what its target does not expect to be pending.
     fn settle_for(&mut self, target: usize) {
         if self.agreed[target] == OPEN {
@@ -409,6 +423,18 @@ impl<'a> Emitter<'a> {
                 let fine = self.buf.jcc(Cc::E);
                 self.buf.patch(fine, resume);
                 self.trap_here(at);
+            }
+            Cold::Settle { from, target, count } => {
+                self.buf.patch(from, here);
+                self.buf.alu_imm(Alu::Sub, true, FUEL, count);
+                let to = self.buf.jmp();
+                let target = self.starts[target] as usize;
+                self.buf.patch(to, target);
+            }
+            Cold::TailCall { from, at, resume, function } => {
+                self.buf.patch(from, here);
+                self.function = function;
+                self.tail_call_without_fuel(at, resume);
             }
             Cold::NoPacket { from, at, pending, function } => {
                 self.buf.patch(from, here);

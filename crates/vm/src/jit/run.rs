@@ -48,6 +48,7 @@ const fn field(offset: usize) -> Mem {
 impl State {
     pub(super) const FUEL: Mem = Mem::new(Reg::R9, offset_of!(Exec<'static>, fuel) as i32);
     pub(super) const CPU: Mem = Mem::new(Reg::R9, offset_of!(Exec<'static>, cpu) as i32);
+    pub(super) const TAIL_CALLS: Mem = Mem::new(Reg::R9, offset_of!(Exec<'static>, tail_calls) as i32);
     pub(super) const STACK: Mem = field(offset_of!(State, stack));
     pub(super) const UNWIND: Mem = field(offset_of!(State, unwind));
     pub(super) const FRAME: Mem = field(offset_of!(State, frame));

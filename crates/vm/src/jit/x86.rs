@@ -21,22 +21,29 @@ impl Reg {
     }
 }
 
-/// `[base + index + disp]`.
+/// `[base + (index << scale) + disp]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mem {
     pub(super) base: Reg,
     /// Not `rsp`.
     pub(super) index: Option<Reg>,
+    /// 0 to 3.
+    pub(super) scale: u8,
     pub(super) disp: i32,
 }
 
 impl Mem {
     pub(super) const fn new(base: Reg, disp: i32) -> Mem {
-        Mem { base, index: None, disp }
+        Mem { base, index: None, scale: 0, disp }
     }
 
     pub(super) const fn indexed(base: Reg, index: Reg, disp: i32) -> Mem {
-        Mem { base, index: Some(index), disp }
+        Mem { base, index: Some(index), scale: 0, disp }
+    }
+
+    /// An element of an array of `1 << scale` bytes each.
+    pub(super) const fn element(base: Reg, index: Reg, scale: u8, disp: i32) -> Mem {
+        Mem { base, index: Some(index), scale, disp }
     }
 }
 
@@ -267,7 +274,7 @@ impl Buffer {
         let low = (reg & 7) << 3;
         let head = Head::new(opcode);
         let head = match mem.index {
-            Some(index) => head.push(mode | low | 4).push(index.low() << 3 | mem.base.low()),
+            Some(index) => head.push(mode | low | 4).push(mem.scale << 6 | index.low() << 3 | mem.base.low()),
             // `rsp` and `r12` as a base are spelled with an index byte.
             None if mem.base.low() == 4 => head.push(mode | low | 4).push(0x24),
             None => head.push(mode | low | mem.base.low()),

@@ -42,7 +42,7 @@ pub use perf::PerfRecord;
 pub(crate) use program::ElementKey;
 use queue::Queue;
 pub(crate) use ringbuf::Ringbuf;
-use slots::Slots;
+pub(crate) use slots::Slots;
 use values::{Keys, Values};
 
 /// What making a map needs of the machine.

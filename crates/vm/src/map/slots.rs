@@ -24,8 +24,13 @@ impl Slots {
         *self.owner.get_or_init(|| prog_type) == prog_type
     }
 
+    /// Where the slots are: a number of 4 bytes each, an index plus one, or 0.
+    pub(crate) fn address(&self) -> *const AtomicU32 {
+        self.slots.as_ptr()
+    }
+
     /// Number of slots.
-    pub(super) fn len(&self) -> u32 {
+    pub(crate) fn len(&self) -> u32 {
         self.slots.len() as u32
     }
 

@@ -129,26 +129,6 @@ impl Emitter<'_> {
         self.buf.alu_imm(Alu::Add, true, FRAME, FRAME_BYTES as i32);
     }
 
-    /// `bpf_tail_call`: a jump to the program, or on to the next instruction. From a function that has a frame to
-    /// take down it is a call, of which at most 33 can be open.
-    pub(super) fn tail_call(&mut self, at: usize) {
-        self.settle(0);
-        self.buf.store_imm(Width::W, State::TRAP_INSN, at as i32);
-        let call = self.buf.call();
-        self.buf.patch(call, self.thunks.tail_call);
-        self.buf.test(true, SCRATCH, SCRATCH);
-        let none = self.buf.jcc_short(Cc::E);
-        if self.bare_main && self.function == 0 {
-            self.epilogue();
-            self.buf.jmp_reg(SCRATCH);
-        } else {
-            self.buf.call_reg(SCRATCH);
-            self.epilogue();
-            self.buf.ret();
-        }
-        self.buf.land_short(none);
-    }
-
     /// `LD_ABS`, `LD_IND`.
     pub(super) fn packet_load(&mut self, at: usize, insn: &Insn) {
         if insn.code == Code::LdInd {

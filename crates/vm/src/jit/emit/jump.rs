@@ -21,6 +21,12 @@ impl Emitter<'_> {
     /// A conditional jump, or `may_goto`.
     pub(super) fn conditional(&mut self, at: usize, insn: &Insn) {
         let target = insn.off as usize;
+        if let Some(count) = self.settles_late(at, target) {
+            let cc = self.compare(insn);
+            let from = self.buf.jcc(cc);
+            self.cold.push(Cold::Settle { from, target, count });
+            return self.spend_may_goto(insn);
+        }
         self.settle_for(target);
         let low = (target <= at && self.target.count).then(|| self.buf.jcc(Cc::Le));
         let cc = self.compare(insn);
@@ -28,6 +34,10 @@ impl Emitter<'_> {
         if let Some(from) = low {
             self.cold.push(Cold::BackEdge { from, at, next: self.buf.position() });
         }
+        self.spend_may_goto(insn);
+    }
+
+    fn spend_may_goto(&mut self, insn: &Insn) {
         if insn.code == Code::MayGoto {
             let slot = self.may_goto_slot();
             self.buf.alu_mem_imm(Alu::Sub, false, slot, 1);

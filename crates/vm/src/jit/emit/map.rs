@@ -15,14 +15,14 @@ use crate::map::{ArrayLayout, Map};
 const FAR: usize = 16;
 
 impl<'a> Emitter<'a> {
-    /// The map in `r1`, and what `r1` holds for it, where the instructions just before a call say so.
-    fn known_map(&self, call: usize) -> Option<(&'a Map, u64)> {
+    /// The map in a register, and what the register holds for it, where the instructions just before a call say so.
+    pub(super) fn known_map(&self, call: usize, reg: BpfReg) -> Option<(&'a Map, u64)> {
         for at in (call.saturating_sub(FAR)..call).rev() {
             let insn = &self.program.insns[at];
             if self.leaders[at + 1] {
                 return None;
             }
-            if registers(insn).1 & 1 << BpfReg::R1 as u16 != 0 {
+            if registers(insn).1 & 1 << reg as u16 != 0 {
                 let loads = insn.code == Code::LoadImm;
                 return loads
                     .then_some(insn.imm)
@@ -38,7 +38,7 @@ impl<'a> Emitter<'a> {
         if helper != HelperId::MAP_LOOKUP_ELEM && helper != HelperId::MAP_UPDATE_ELEM {
             return false;
         }
-        let Some((map, handle)) = self.known_map(at) else { return false };
+        let Some((map, handle)) = self.known_map(at, BpfReg::R1) else { return false };
         if helper == HelperId::MAP_UPDATE_ELEM {
             self.buf.mov_imm(Reg::R8, handle);
             self.call_table(at, map, run::update as *const ());

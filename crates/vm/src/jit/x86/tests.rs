@@ -65,6 +65,9 @@ fn written(mem: Mem) -> String {
     let mut text = format!("[{}", name(mem.base, 8));
     if let Some(index) = mem.index {
         text += &format!("+{}", name(index, 8));
+        if mem.scale > 0 {
+            text += &format!("*{}", 1 << mem.scale);
+        }
     }
     if mem.disp > 0 {
         text += &format!("+{}", mem.disp);
@@ -81,6 +84,7 @@ fn places() -> Vec<Mem> {
             places.push(Mem::new(base, disp));
             for index in [Reg::Rax, Reg::Rbp, Reg::Rdi, Reg::R10, Reg::R12, Reg::R13, Reg::R15] {
                 places.push(Mem::indexed(base, index, disp));
+                places.push(Mem::element(base, index, 2, disp));
             }
         }
     }
