@@ -120,11 +120,11 @@ WORKLOAD(calls)
 
 WORKLOAD(stack)
 {
-	volatile uint64_t cells[32];
-	uint64_t *sorted = (uint64_t *)cells, digest = 0;
+	uint64_t sorted[32], digest = 0;
 	(void)data, (void)end;
 	for (uint64_t i = 0; i < 32; i++)
-		cells[i] = 1000 - i;
+		sorted[i] = 1000 - i;
+	__asm__ volatile("" : : "r"(sorted) : "memory");
 	for (int last = 31; last; last--)
 		for (int i = 0; i < last; i++)
 			if (sorted[i] > sorted[i + 1]) {

@@ -216,10 +216,13 @@ proptest! {
             insns.extend([insn, Insn::new(0xbf, 0, 1, 0, 0)]);
         }
         insns.push(Insn::new(0x95, 0, 0, 0, 0));
-        let machine = Machine::new(&object(insns, Vec::new()), Config::default()).unwrap();
-        let outcome = machine.thread().unwrap().run(0, Input::Mem(&[])).unwrap();
-        prop_assert_eq!(outcome.trap, None);
-        prop_assert_eq!(outcome.r0, expected, "{}", row.mnemonic);
+        let object = object(insns, Vec::new());
+        for (engine, checked) in MODES.iter().copied() {
+            let machine = Machine::new(&object, Config { engine, checked, ..Config::default() }).unwrap();
+            let outcome = machine.thread().unwrap().run(0, Input::Mem(&[])).unwrap();
+            prop_assert_eq!(outcome.trap, None);
+            prop_assert_eq!(outcome.r0, expected, "{} {:?}", row.mnemonic, engine);
+        }
     }
 }
 

@@ -31,6 +31,8 @@
 mod alu;
 mod atomic;
 mod call;
+mod divide;
+mod fuse;
 mod jump;
 mod map;
 mod memory;
@@ -77,7 +79,7 @@ enum Cold {
     /// The run ends with the trap of an instruction.
     Trap { from: Patch, at: usize },
     /// No fuel is left in front of a conditional jump backwards.
-    BackEdge { from: Patch, at: usize, next: usize },
+    BackEdge { from: Patch, at: usize, deferred: Option<usize>, next: usize },
     /// No fuel is left in front of a jump or call to an instruction.
     Refuel { from: Patch, target: usize, resume: usize },
     /// The call of a helper that is made in place where it can be.
@@ -133,6 +135,9 @@ struct Emitter<'a> {
     thunks: Thunks,
     /// Instructions that ran uncharged before the current one.
     pending: u32,
+    /// The instruction whose result the next one, a jump, compares with 0: it is emitted with the jump, which takes its
+    /// flags.
+    deferred: Option<usize>,
     /// Function that is being compiled.
     function: usize,
 }
@@ -181,6 +186,7 @@ impl<'a> Emitter<'a> {
             cold: Vec::new(),
             thunks: Thunks::default(),
             pending: 0,
+            deferred: None,
             function: 0,
         }
     }
@@ -190,14 +196,20 @@ impl<'a> Emitter<'a> {
         let (start, main) = self.start();
         let enter = self.thunks();
         let body = self.buf.position();
-        let mut fused = false;
+        let mut fused = 0;
         for (at, insn) in self.program.insns.iter().enumerate() {
             self.begin(at);
-            if !std::mem::take(&mut fused) {
-                fused = self.fuse(at, insn);
-                if !fused {
-                    self.insn(at, insn);
-                }
+            if fused > 0 {
+                fused -= 1;
+                continue;
+            }
+            fused = self.fuse(at);
+            if fused > 0 {
+                fused -= 1;
+            } else if self.sets_flags_for_next(at) {
+                self.deferred = Some(at);
+            } else {
+                self.insn(at, insn);
             }
             if self.buf.position() > MOST {
                 return None;
@@ -396,10 +408,10 @@ impl<'a> Emitter<'a> {
                 self.buf.patch(from, here);
                 self.trap_here(at);
             }
-            Cold::BackEdge { from, at, next } => {
+            Cold::BackEdge { from, at, deferred, next } => {
                 self.buf.patch(from, here);
                 let insn = self.program.insns[at];
-                let cc = self.compare(&insn);
+                let cc = self.compare(&insn, deferred);
                 let out = self.buf.jcc(cc.not());
                 self.buf.patch(out, next);
                 self.refuel(insn.off as usize);

@@ -59,10 +59,11 @@ pub(super) enum Alu {
     Cmp = 7,
 }
 
-/// Shifts, by their number in the encoding.
+/// Shifts and a rotation, by their number in the encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Shift {
+    Rol = 0,
     Shl = 4,
     Shr = 5,
     Sar = 7,
@@ -438,6 +439,13 @@ impl Buffer {
         self.rr(wide, &[0xf7], op as u8, reg, false);
     }
 
+    /// `high:low` = `rdx` * `src`, unsigned, 64 bits each; flags stay. BMI2.
+    pub(super) fn mulx(&mut self, high: Reg, low: Reg, src: Reg) {
+        let second = (1 - high.high()) << 7 | 1 << 6 | (1 - src.high()) << 5 | 2;
+        let third = 1 << 7 | (!(low as u8) & 15) << 3 | 3;
+        self.put(Head::new(&[0xc4, second, third, 0xf6, 0xc0 | high.low() << 3 | src.low()]));
+    }
+
     /// Fills `rdx` with the sign of `rax` (`cqo`, `cdq`).
     pub(super) fn sign_rdx(&mut self, wide: bool) {
         self.put(Head::new(&[0x99]).rex(wide, 0, 0, 0, false));
@@ -457,10 +465,10 @@ impl Buffer {
         self.rr(wide, &[0xd3], op as u8, dst, false);
     }
 
-    /// `dst = src shifted by count`, BMI2.
+    /// `dst = src shifted by count`, BMI2, which has no such rotation.
     pub(super) fn shift_reg(&mut self, op: Shift, wide: bool, dst: Reg, src: Reg, count: Reg) {
         let prefix = match op {
-            Shift::Shl => 1,
+            Shift::Shl | Shift::Rol => 1,
             Shift::Sar => 2,
             Shift::Shr => 3,
         };

@@ -3,42 +3,19 @@
 
 use skep_isa::AluOp;
 
-use super::{BASE, Emitter, SCRATCH, host};
-use crate::interp::{self, Code, Insn};
-use crate::jit::x86::{Alu, Cc, Load, Mem, Reg, Shift, Unary};
+use super::{BASE, Emitter, host};
+use crate::interp::{Code, Insn};
+use crate::jit::x86::{Alu, Load, Reg, Shift, Unary};
 
 /// The second operand.
 #[derive(Clone, Copy)]
-enum Operand {
+pub(super) enum Operand {
     Reg(Reg),
     /// Sign-extended to 64 bits.
     Imm(i32),
 }
 
 impl Emitter<'_> {
-    /// A move and an addition to its destination are one `lea`; whether they were emitted so.
-    pub(super) fn fuse(&mut self, at: usize, insn: &Insn) -> bool {
-        let Some(next) = self.program.insns.get(at + 1) else { return false };
-        let adds = insn.code == Code::MovX64
-            && matches!(next.code, Code::AddX64 | Code::AddK64)
-            && next.dst == insn.dst
-            && !self.leaders[at + 1]
-            && insn.src != interp::Reg::R10;
-        if !adds {
-            return false;
-        }
-        let (dst, base) = (host(insn.dst), host(insn.src));
-        let sum = if next.code == Code::AddK64 {
-            Mem::new(base, next.imm as i32)
-        } else if next.src != interp::Reg::R10 && next.src != next.dst {
-            Mem::indexed(base, host(next.src), 0)
-        } else {
-            return false;
-        };
-        self.buf.lea(true, dst, sum);
-        true
-    }
-
     /// `dst = dst op operand`, moves and changes of byte order.
     pub(super) fn update(&mut self, insn: &Insn, source: bool) {
         let dst = host(insn.dst);
@@ -115,7 +92,7 @@ impl Emitter<'_> {
         }
     }
 
-    fn shift_imm(&mut self, op: Shift, wide: bool, dst: Reg, count: u8) {
+    pub(super) fn shift_imm(&mut self, op: Shift, wide: bool, dst: Reg, count: u8) {
         match count {
             0 if wide => {}
             0 => self.buf.mov(false, dst, dst),
@@ -147,125 +124,5 @@ impl Emitter<'_> {
             self.buf.mov(true, Reg::Rcx, BASE);
             self.restore_base();
         }
-    }
-
-    /// Unsigned: by 0 the quotient is 0, the remainder what was to be divided.
-    fn divide(&mut self, modulo: bool, wide: bool, dst: Reg, operand: Operand) {
-        let divisor = match operand {
-            Operand::Reg(src) => src,
-            Operand::Imm(imm) => {
-                let value = if wide { i64::from(imm) as u64 } else { u64::from(imm as u32) };
-                if value.is_power_of_two() {
-                    return self.divide_by_power(modulo, wide, dst, value.trailing_zeros() as u8);
-                }
-                if value == 0 {
-                    return self.divide_by_zero(modulo, wide, dst);
-                }
-                self.buf.mov_imm(SCRATCH, value);
-                SCRATCH
-            }
-        };
-        let zero = matches!(operand, Operand::Reg(_)).then(|| {
-            self.buf.test(wide, divisor, divisor);
-            self.buf.jcc_short(Cc::E)
-        });
-        self.quotient(Unary::Div, modulo, wide, dst, divisor);
-        if let Some(zero) = zero {
-            let done = self.buf.jmp_short();
-            self.buf.land_short(zero);
-            self.divide_by_zero(modulo, wide, dst);
-            self.buf.land_short(done);
-        }
-    }
-
-    fn divide_by_zero(&mut self, modulo: bool, wide: bool, dst: Reg) {
-        if !modulo {
-            self.buf.mov_imm(dst, 0);
-        } else if !wide {
-            self.buf.mov(false, dst, dst);
-        }
-    }
-
-    fn divide_by_power(&mut self, modulo: bool, wide: bool, dst: Reg, log: u8) {
-        if !modulo {
-            return self.shift_imm(Shift::Shr, wide, dst, log);
-        }
-        let mask = (1_u64 << log) - 1;
-        match i32::try_from(mask) {
-            Ok(mask) => self.buf.alu_imm(Alu::And, false, dst, mask),
-            Err(_) => {
-                self.buf.mov_imm(SCRATCH, mask);
-                self.buf.alu(Alu::And, wide, dst, SCRATCH);
-            }
-        }
-    }
-
-    /// Signed: by 0 as unsigned; by -1 the smallest number is its own quotient, where the processor would fault.
-    fn signed_divide(&mut self, modulo: bool, wide: bool, dst: Reg, operand: Operand) {
-        let divisor = match operand {
-            Operand::Reg(src) => src,
-            Operand::Imm(0) => return self.divide_by_zero(modulo, wide, dst),
-            Operand::Imm(-1) => return self.divide_by_minus_one(modulo, wide, dst),
-            Operand::Imm(imm) => {
-                self.buf.mov_imm(SCRATCH, i64::from(imm) as u64);
-                self.quotient(Unary::Idiv, modulo, wide, dst, SCRATCH);
-                return;
-            }
-        };
-        self.buf.test(wide, divisor, divisor);
-        let zero = self.buf.jcc_short(Cc::E);
-        self.buf.alu_imm(Alu::Cmp, wide, divisor, -1);
-        let minus_one = self.buf.jcc_short(Cc::E);
-        self.quotient(Unary::Idiv, modulo, wide, dst, divisor);
-        let divided = self.buf.jmp_short();
-        self.buf.land_short(minus_one);
-        self.divide_by_minus_one(modulo, wide, dst);
-        let negated = self.buf.jmp_short();
-        self.buf.land_short(zero);
-        self.divide_by_zero(modulo, wide, dst);
-        self.buf.land_short(divided);
-        self.buf.land_short(negated);
-    }
-
-    fn divide_by_minus_one(&mut self, modulo: bool, wide: bool, dst: Reg) {
-        if modulo {
-            self.buf.mov_imm(dst, 0);
-        } else {
-            self.buf.unary(Unary::Neg, wide, dst);
-        }
-    }
-
-    /// Divides by what is neither 0 nor, signed, -1. The processor wants `rdx:rax` and gives the quotient in `rax`,
-    /// the remainder in `rdx`; what they hold waits on the stack.
-    fn quotient(&mut self, op: Unary, modulo: bool, wide: bool, dst: Reg, divisor: Reg) {
-        if dst != Reg::Rax {
-            self.buf.push(Reg::Rax);
-        }
-        if dst != Reg::Rdx {
-            self.buf.push(Reg::Rdx);
-        }
-        let divisor = if matches!(divisor, Reg::Rax | Reg::Rdx) {
-            self.buf.mov(true, SCRATCH, divisor);
-            SCRATCH
-        } else {
-            divisor
-        };
-        if dst != Reg::Rax {
-            self.buf.mov(wide, Reg::Rax, dst);
-        }
-        if op == Unary::Idiv {
-            self.buf.sign_rdx(wide);
-        } else {
-            self.buf.mov_imm(Reg::Rdx, 0);
-        }
-        self.buf.unary(op, wide, divisor);
-        self.buf.mov(wide, SCRATCH, if modulo { Reg::Rdx } else { Reg::Rax });
-        if dst != Reg::Rdx {
-            self.buf.pop(Reg::Rdx);
-        }
-        if dst != Reg::Rax {
-            self.buf.pop(Reg::Rax);
-        }
-        self.buf.mov(wide, dst, SCRATCH);
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Jumps.
 
-use skep_isa::Cond;
+use skep_isa::{AluOp, Cond};
 
 use super::{Cold, Emitter, Forward, SCRATCH};
 use crate::interp::{self, Code, Insn, Shape};
@@ -21,18 +21,19 @@ impl Emitter<'_> {
     /// A conditional jump, or `may_goto`.
     pub(super) fn conditional(&mut self, at: usize, insn: &Insn) {
         let target = insn.off as usize;
+        let deferred = self.deferred.take();
         if let Some(count) = self.settles_late(at, target) {
-            let cc = self.compare(insn);
+            let cc = self.compare(insn, deferred);
             let from = self.buf.jcc(cc);
             self.cold.push(Cold::Settle { from, target, count });
             return self.spend_may_goto(insn);
         }
         self.settle_for(target);
         let low = (target <= at && self.target.count).then(|| self.buf.jcc(Cc::Le));
-        let cc = self.compare(insn);
+        let cc = self.compare(insn, deferred);
         self.jump_to(Some(cc), at, target);
         if let Some(from) = low {
-            self.cold.push(Cold::BackEdge { from, at, next: self.buf.position() });
+            self.cold.push(Cold::BackEdge { from, at, deferred, next: self.buf.position() });
         }
         self.spend_may_goto(insn);
     }
@@ -78,8 +79,28 @@ impl Emitter<'_> {
         self.jumps.push(Forward { patch, target, short });
     }
 
-    /// Compares the operands of a jump: the condition on which it is taken.
-    pub(super) fn compare(&mut self, insn: &Insn) -> Cc {
+    /// Whether an instruction leaves the flags that the next one, a jump that compares its result with 0, is about.
+    pub(super) fn sets_flags_for_next(&self, at: usize) -> bool {
+        let insn = &self.program.insns[at];
+        let Some(next) = self.program.insns.get(at + 1) else { return false };
+        let compares = matches!(next.code, Code::JeqK64 | Code::JneK64) && next.imm == 0;
+        if !compares || next.dst != insn.dst || self.leaders[at + 1] {
+            return false;
+        }
+        // Of constants, 0 leaves the register alone, and so the flags.
+        let changes = insn.code.shape() == (Shape::Update { source: true }) || insn.imm != 0;
+        let op = insn.code.arithmetic().map(|(op, _)| op);
+        changes && matches!(op, Some(AluOp::Add | AluOp::Sub | AluOp::And | AluOp::Or | AluOp::Xor))
+    }
+
+    /// Compares the operands of a jump: the condition on which it is taken. `deferred` is an instruction that does so.
+    pub(super) fn compare(&mut self, insn: &Insn, deferred: Option<usize>) -> Cc {
+        if let Some(at) = deferred {
+            let before = self.program.insns[at];
+            let source = before.code.shape() == (Shape::Update { source: true });
+            self.update(&before, source);
+            return if insn.code == Code::JeqK64 { Cc::E } else { Cc::Ne };
+        }
         let Some((cond, wide)) = insn.code.condition() else {
             // `may_goto` is taken once its budget is used up.
             let slot = self.may_goto_slot();

@@ -121,6 +121,8 @@ fn registers() {
                         assert_eq!(text, format!("{name} {d},{s},{c}"));
                     }
                 }
+                let (d8, s8) = (name(dst, 8), name(src, 8));
+                assert_eq!(read(|b| b.mulx(dst, Reg::R11, src)), format!("mulx {d8},r11,{s8}"));
                 let low = |bytes| name(src, bytes);
                 let d4 = name(dst, 4);
                 assert_eq!(read(|b| b.extend(Load::U8, wide, dst, src)), format!("movzx {d4},{}", low(1)));
@@ -139,6 +141,7 @@ fn registers() {
                     assert_eq!(read(|b| b.shift_imm(op, wide, dst, count)), format!("{name} {d},{count}"));
                 }
             }
+            assert_eq!(read(|b| b.shift_imm(Shift::Rol, wide, dst, 13)), format!("rol {d},13"));
         }
     }
     for reg in REGS {
