@@ -506,6 +506,7 @@ fn copy_in(host: *mut u8, bytes: &[u8]) {
 
 /// Types of which zero bytes are a value.
 pub(crate) trait Zero {}
+impl Zero for AtomicU8 {}
 impl Zero for AtomicU32 {}
 impl Zero for AtomicU64 {}
 

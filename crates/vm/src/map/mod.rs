@@ -18,6 +18,7 @@ mod queue;
 mod ringbuf;
 mod slab;
 mod slots;
+mod turn;
 mod user;
 mod values;
 
@@ -147,7 +148,7 @@ impl Map {
             Values::new(context, name, spec.value_size, slots, per_cpu, perm, fields)
         };
         let hash = |lru| {
-            let slots = hash::slots(max_entries);
+            let slots = hash::slots(max_entries, lru);
             let keys = Keys::new(context, name, spec.key_size, slots)?;
             Ok::<_, Errno>(Hash::new(keys, values(slots)?, max_entries, per_cpu, lru))
         };

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which slots of a map are in use. Slots in use are walked in order, which makes iteration over a hash table
-//! the same in every run.
+//! Which slots of a map are given out.
 
 /// Slots `0..capacity`.
 #[derive(Debug)]
@@ -10,48 +9,28 @@ pub(super) struct Slab {
     fresh: u32,
     /// Slots that came back, last first.
     free: Vec<u32>,
-    /// One bit for each slot below `fresh`: it is in use.
-    used: Vec<u64>,
 }
 
 impl Slab {
     pub(super) fn new(capacity: u32) -> Self {
-        Slab { capacity, fresh: 0, free: Vec::new(), used: Vec::new() }
+        Slab { capacity, fresh: 0, free: Vec::new() }
     }
 
     /// Takes a free slot.
     pub(super) fn take(&mut self) -> Option<u32> {
-        let slot = match self.free.pop() {
-            Some(slot) => slot,
+        match self.free.pop() {
+            Some(slot) => Some(slot),
             None if self.fresh < self.capacity => {
                 self.fresh += 1;
-                self.fresh - 1
+                Some(self.fresh - 1)
             }
-            None => return None,
-        };
-        let word = slot as usize / 64;
-        if word >= self.used.len() {
-            self.used.resize(word + 1, 0);
+            None => None,
         }
-        self.used[word] |= 1 << (slot % 64);
-        Some(slot)
     }
 
-    /// Gives a slot back.
+    /// Gives a slot back that was taken.
     pub(super) fn give(&mut self, slot: u32) {
-        if let Some(word) = self.used.get_mut(slot as usize / 64) {
-            *word &= !(1 << (slot % 64));
-            self.free.push(slot);
-        }
-    }
-
-    /// The first slot from `start` on that is in use.
-    pub(super) fn next_used(&self, start: u32) -> Option<u32> {
-        let first = start as usize / 64;
-        self.used.iter().enumerate().skip(first).find_map(|(i, &word)| {
-            let word = if i == first { word & (u64::MAX << (start % 64)) } else { word };
-            (word != 0).then(|| i as u32 * 64 + word.trailing_zeros())
-        })
+        self.free.push(slot);
     }
 }
 
@@ -77,7 +56,6 @@ mod tests {
                 } else if model.remove(&slot) {
                     slab.give(slot);
                 }
-                prop_assert_eq!(slab.next_used(slot), model.range(slot..).next().copied());
             }
         }
     }
