@@ -43,6 +43,123 @@ fn a_null_pointer_traps() {
     assert_eq!(outcome.insn_count, 3);
 }
 
+/// Addresses at both ends of guest memory and around it, whatever is above their low half.
+#[test]
+fn wild_pointers_end_in_the_same_fault() {
+    let addresses = [
+        0,
+        1,
+        0xffff,
+        0x1_0000,
+        0x00ff_fff8,
+        0x7fff_ffff,
+        0xffff_fff8,
+        0xffff_fffc,
+        0xffff_ffff,
+        0x1_0000_0000,
+        0x1_0100_0000,
+        0x7fff_ffff_ffff_fff8,
+        u64::MAX,
+        u64::MAX - 7,
+    ];
+    let accesses = [
+        "r0 = *(u8 *)(r3 + OFF)",
+        "r0 = *(s16 *)(r3 + OFF)",
+        "r0 = *(u64 *)(r3 + OFF)",
+        "*(u8 *)(r3 + OFF) = 1",
+        "*(u64 *)(r3 + OFF) = r10",
+        "*(u32 *)(r3 + OFF) = r5",
+        "lock *(u64 *)(r3 + OFF) += r5",
+        "r5 = atomic_fetch_xor((u64 *)(r3 + OFF), r5)",
+        "r0 = load_acquire((u32 *)(r3 + OFF))",
+    ];
+    for addr in addresses {
+        for off in [0, 8, -8, 32760, -32768] {
+            for access in accesses {
+                let access =
+                    access.replace("+ OFF", &format!("{off:+}").replace('+', "+ ").replace('-', "- "));
+                let outcome = same(&format!("r5 = 7\nr3 = {addr:#x} ll\n{access}\nr0 = 1\nexit\n"), &[1; 64]);
+                assert!(outcome.trap.is_some() || outcome.r0 == 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn frames_keep_their_shape_whatever_jumps_where() {
+    // Into another function, out of one, through the end of one, and main as a callee.
+    let sources = [
+        "call f\nexit\nf: r6 = 1\ninside: r0 = 2\nexit\ng: goto inside",
+        "r6 = 5\ncall f\nr0 += r6\nexit\nf: r6 = 7\nr0 = 1\ng: r7 = 3\nif r1 == 9 goto +0\nexit",
+        "main: r6 += 1\nif r6 > 3 goto out\ncall main\nout: r0 = r6\nexit",
+        "r6 = 1\nr7 = 2\nr8 = 3\nr9 = 4\ncall f\nr0 += r6\nr0 += r7\nr0 += r8\nr0 += r9\nexit\nf: r6 = 0\nr7 = 0\nr8 = 0\nr9 = 0\nr0 = 10\nexit",
+        "r1 = r10\ncall f\nr0 = *(u64 *)(r10 - 8)\nexit\nf: *(u64 *)(r1 - 8) = 77\n*(u64 *)(r10 - 8) = 1\nexit",
+        "call f\nexit\nf: call f\nexit",
+    ];
+    for source in sources {
+        same(source, &[]);
+    }
+}
+
+#[test]
+fn traps_in_callbacks_and_callees_leave_no_frame_behind() {
+    let source = "
+        .program p, socket
+        r1 = 10
+        r2 = callback ll
+        r3 = 0
+        r4 = 0
+        call bpf_loop
+        r0 = 1
+        exit
+    callback:
+        r6 = r1
+        call deeper
+        r0 = 0
+        exit
+    deeper:
+        if r6 < 3 goto fine
+        r1 = *(u64 *)(r6 + 0)
+    fine:
+        exit";
+    for _ in 0..1000 {
+        assert!(same(source, &[]).trap.is_some());
+    }
+}
+
+#[test]
+fn threads_trap_on_their_own() {
+    let source = "r0 = *(u32 *)(r1 + 0)\nif r0 == 0 goto bad\nexit\nbad: r1 = 0\nr0 = *(u64 *)(r1 + 0)\nexit";
+    let object = skep_asm::assemble(source, &skep_asm::Options::default()).expect("the text assembles");
+    let machine =
+        Machine::new(&object, Config { engine: Engine::Jit, ..Config::default() }).expect("it loads");
+    std::thread::scope(|scope| {
+        for value in 0..4_u8 {
+            let machine = &machine;
+            scope.spawn(move || {
+                let mut thread = machine.thread().expect("stacks fit");
+                for _ in 0..2000 {
+                    let outcome = thread.run(0, Input::Mem(&[value % 2, 0, 0, 0])).expect("it fits");
+                    assert_eq!((outcome.r0, outcome.trap.is_some()), (u64::from(value % 2), value % 2 == 0));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn programs_of_any_length_compile() {
+    // Jumps over more than 32,767 instructions, and code over many pages.
+    for (count, jump) in [(1000, "goto"), (40_000, "gotol")] {
+        let mut source = format!("r0 = 0\nr2 = 3\nagain: if r2 == 0 goto +1\n{jump} middle\nexit\nmiddle:\n");
+        for i in 0..count {
+            source += &format!("r0 += {}\n", i % 7);
+        }
+        source += &format!("r2 -= 1\n{jump} again\n");
+        same(&source, &[]);
+    }
+}
+
 /// A register that is not `r10`, a constant, or an instruction of a kind that is fused with its neighbours.
 fn piece() -> impl Strategy<Value = String> {
     let reg = || 0..10_u8;

@@ -25,7 +25,11 @@ pub(super) struct Turn<'a>(&'a Part);
 
 impl Turns {
     pub(super) fn new(count: u32) -> Turns {
-        Turns((0..count.max(1)).map(|_| Part { taken: AtomicBool::new(false), spare: AtomicU32::new(0) }).collect())
+        Turns(
+            (0..count.max(1))
+                .map(|_| Part { taken: AtomicBool::new(false), spare: AtomicU32::new(0) })
+                .collect(),
+        )
     }
 
     /// Waits for the turn of a hash. All hashes of a chain share it, since there are as many chains or more.
