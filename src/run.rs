@@ -5,6 +5,7 @@ mod dump;
 mod result;
 mod verified;
 
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -90,6 +91,10 @@ pub struct Args {
     #[arg(long, conflicts_with = "no_verify")]
     elide: bool,
 
+    /// Name the machine code in /tmp/perf-PID.map, where `perf report` looks
+    #[arg(long)]
+    perf_map: bool,
+
     /// Print the contents of all maps afterwards
     #[arg(long)]
     dump_maps: bool,
@@ -173,7 +178,28 @@ fn machine(args: &Args, object: &Object, word: &Word) -> Result<Machine> {
             "--elide is for the JIT (--engine jit), and for programs that the verifier accepts",
         ));
     }
-    verified::machine(object, config, args.elide.then_some(word))
+    let machine = verified::machine(object, config, args.elide.then_some(word))?;
+    if args.perf_map {
+        perf_map(object, &machine)?;
+    }
+    Ok(machine)
+}
+
+/// Writes a line for each program that was compiled: address, length and name, as `perf` reads them
+/// (`tools/perf/Documentation/jit-interface.txt` of the kernel).
+fn perf_map(object: &Object, machine: &Machine) -> Result<()> {
+    let mut lines = String::new();
+    for (index, program) in object.programs.iter().enumerate() {
+        if let Some(code) = machine.native(index) {
+            // A String takes everything that is written to it.
+            let _ = writeln!(lines, "{:x} {:x} bpf_prog_{}", code.address, code.bytes.len(), program.name);
+        }
+    }
+    if lines.is_empty() {
+        return Err(Failure::new("--perf-map names machine code, which --engine jit makes"));
+    }
+    let path = format!("/tmp/perf-{}.map", std::process::id());
+    std::fs::write(&path, lines).map_err(|e| Failure::new(format_args!("{path}: {e}")))
 }
 
 /// One input, once or many times.

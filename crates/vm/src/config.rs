@@ -16,6 +16,9 @@ pub enum Engine {
 /// Limits and surroundings of a [`crate::Machine`].
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Keep constants of programs out of machine code, as `bpf_jit_harden` does: each is there mixed with a random number,
+    /// and put together when it is used. Nobody can spell instructions in constants then. Slow.
+    pub blind_constants: bool,
     /// Count instructions. Without it `insn_count` is 0 and nothing looks at the budget or at [`crate::StopHandle`]: for
     /// machine code of verified programs ([`crate::Machine::new_verified`]), which end on their own; ignored elsewhere.
     pub count: bool,
@@ -39,6 +42,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             engine: Engine::default(),
+            blind_constants: false,
             count: true,
             budget: Some(1 << 32),
             checked: false,

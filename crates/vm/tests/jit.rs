@@ -7,8 +7,15 @@ use proptest::prelude::*;
 use skep_program::Object;
 use skep_vm::{Config, Engine, Input, Machine, Outcome};
 
+fn config() -> Config {
+    Config { budget: Some(100_000), ..Config::default() }
+}
+
 fn run(object: &Object, engine: Engine, input: Input<'_>) -> Outcome {
-    let config = Config { engine, budget: Some(100_000), ..Config::default() };
+    run_with(object, Config { engine, ..config() }, input)
+}
+
+fn run_with(object: &Object, config: Config, input: Input<'_>) -> Outcome {
     let machine = Machine::new(object, config).expect("the program loads");
     let mut thread = machine.thread().expect("stacks fit");
     thread.run(0, input).expect("the input fits")
@@ -20,6 +27,8 @@ fn same(source: &str, memory: &[u8]) -> Outcome {
     let expected = run(&object, Engine::Interpreter, Input::Mem(memory));
     let found = run(&object, Engine::Jit, Input::Mem(memory));
     assert_eq!(found, expected, "{source}");
+    let blind = Config { engine: Engine::Jit, blind_constants: true, ..config() };
+    assert_eq!(run_with(&object, blind, Input::Mem(memory)), expected, "blinded: {source}");
     found
 }
 
@@ -41,6 +50,20 @@ fn a_null_pointer_traps() {
     let outcome = same("r1 = 0\nr0 = 7\nr0 = *(u64 *)(r1 + 8)\nexit", &[]);
     assert!(outcome.trap.is_some());
     assert_eq!(outcome.insn_count, 3);
+}
+
+#[test]
+fn blinded_constants_are_not_in_the_code() {
+    let source = "r0 = 0x5bc30f05\nr1 = 0x5bc30f05 ll\nr0 ^= 0x5bc30f05\n*(u32 *)(r10 - 4) = 0x5bc30f05\n\
+                  if r0 == 0x5bc30f05 goto +0\nexit";
+    let object = skep_asm::assemble(source, &skep_asm::Options::default()).expect("the text assembles");
+    for blind_constants in [false, true] {
+        let config = Config { engine: Engine::Jit, blind_constants, ..Config::default() };
+        let machine = Machine::new(&object, config).expect("it loads");
+        let code = machine.native(0).expect("it is compiled");
+        let there = code.bytes.windows(4).filter(|bytes| *bytes == 0x5bc3_0f05_u32.to_le_bytes()).count();
+        assert_eq!(there, if blind_constants { 0 } else { 5 });
+    }
 }
 
 /// Addresses at both ends of guest memory and around it, whatever is above their low half.

@@ -30,6 +30,7 @@
 
 mod alu;
 mod atomic;
+mod blind;
 mod call;
 mod divide;
 mod fuse;
@@ -135,6 +136,7 @@ struct Emitter<'a> {
     thunks: Thunks,
     /// Instructions that ran uncharged before the current one.
     pending: u32,
+    blinder: blind::Blinder,
     /// The instruction whose result the next one, a jump, compares with 0: it is emitted with the jump, which takes its
     /// flags.
     deferred: Option<usize>,
@@ -186,6 +188,7 @@ impl<'a> Emitter<'a> {
             cold: Vec::new(),
             thunks: Thunks::default(),
             pending: 0,
+            blinder: blind::Blinder::new(),
             deferred: None,
             function: 0,
         }
@@ -285,6 +288,7 @@ impl<'a> Emitter<'a> {
     fn insn(&mut self, at: usize, insn: &Insn) {
         match insn.code.shape() {
             Shape::Update { source } => self.update(insn, source),
+            Shape::Set if self.target.blind => self.blinded64(host(insn.dst), insn.imm),
             Shape::Set => self.buf.mov_imm(host(insn.dst), insn.imm),
             Shape::Load => self.load(at, insn),
             Shape::Store | Shape::StoreImm => self.store(at, insn),

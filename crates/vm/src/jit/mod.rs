@@ -46,6 +46,8 @@ struct Target<'a> {
     elide: bool,
     /// Instructions are counted, and the budget is looked at.
     count: bool,
+    /// Constants of the program are mixed with random numbers.
+    blind: bool,
     /// The code will lie within two gigabytes of the host's functions.
     near: bool,
     /// The processor has shifts by any register.
@@ -68,6 +70,7 @@ pub(crate) fn compile(
         index: index as u32,
         elide: verified,
         count: !verified || machine.config().count,
+        blind: machine.config().blind_constants,
         near: true,
         bmi2: is_x86_feature_detected!("bmi2"),
     };

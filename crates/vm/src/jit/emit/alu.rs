@@ -3,7 +3,7 @@
 
 use skep_isa::AluOp;
 
-use super::{BASE, Emitter, host};
+use super::{BASE, Emitter, SCRATCH, host};
 use crate::interp::{Code, Insn};
 use crate::jit::x86::{Alu, Load, Reg, Shift, Unary};
 
@@ -20,8 +20,15 @@ impl Emitter<'_> {
     pub(super) fn update(&mut self, insn: &Insn, source: bool) {
         let dst = host(insn.dst);
         if let Some((op, wide)) = insn.code.arithmetic() {
-            let operand =
-                if source { Operand::Reg(self.operand(insn.src)) } else { Operand::Imm(insn.imm as i32) };
+            let shifts = matches!(op, AluOp::Lsh | AluOp::Rsh | AluOp::Arsh);
+            let operand = if source {
+                Operand::Reg(self.operand(insn.src))
+            } else if self.target.blind && !shifts {
+                self.blinded(wide, SCRATCH, insn.imm as i32);
+                Operand::Reg(SCRATCH)
+            } else {
+                Operand::Imm(insn.imm as i32)
+            };
             return self.arithmetic(op, wide, dst, operand);
         }
         match insn.code {

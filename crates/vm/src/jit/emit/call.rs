@@ -135,7 +135,7 @@ impl Emitter<'_> {
             let src = self.operand(insn.src);
             self.buf.lea(false, SCRATCH, Mem::new(src, insn.off));
         } else {
-            self.buf.mov_imm32(SCRATCH, insn.off as u32);
+            self.load_offset(insn.off);
         }
         self.buf.mov_imm32(super::BASE, insn.imm as u32);
         let call = self.buf.call();
@@ -143,6 +143,14 @@ impl Emitter<'_> {
         self.buf.test(false, SCRATCH, SCRATCH);
         let from = self.buf.jcc(Cc::Ne);
         self.cold.push(Cold::NoPacket { from, at, pending: self.pending, function: self.function });
+    }
+
+    fn load_offset(&mut self, off: i32) {
+        if self.target.blind {
+            self.blinded(false, SCRATCH, off);
+        } else {
+            self.buf.mov_imm32(SCRATCH, off as u32);
+        }
     }
 
     /// A packet load outside of the packet returns 0 from the function; one without a packet is a trap.

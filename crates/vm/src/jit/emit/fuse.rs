@@ -34,7 +34,7 @@ impl Emitter<'_> {
         }
         let (dst, base) = (host(insn.dst), host(insn.src));
         let sum = match next.code {
-            Code::AddK64 => Mem::new(base, next.imm as i32),
+            Code::AddK64 if !self.target.blind => Mem::new(base, next.imm as i32),
             Code::AddX64 if next.src != interp::Reg::R10 && next.src != next.dst => {
                 Mem::indexed(base, host(next.src), 0)
             }

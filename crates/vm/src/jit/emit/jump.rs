@@ -3,7 +3,7 @@
 
 use skep_isa::{AluOp, Cond};
 
-use super::{Cold, Emitter, Forward, SCRATCH};
+use super::{BASE, Cold, Emitter, Forward, SCRATCH};
 use crate::interp::{self, Code, Insn, Shape};
 use crate::jit::x86::{Alu, Cc};
 
@@ -115,6 +115,14 @@ impl Emitter<'_> {
                 Cond::Set => self.buf.test(wide, dst, src),
                 _ => self.buf.alu(Alu::Cmp, wide, dst, src),
             }
+        } else if self.target.blind {
+            self.blinded(wide, BASE, insn.imm as i32);
+            match cond {
+                Cond::Set => self.buf.test(wide, dst, BASE),
+                _ => self.buf.alu(Alu::Cmp, wide, dst, BASE),
+            }
+            // Moves leave the flags alone.
+            self.restore_base();
         } else {
             let imm = insn.imm as i32;
             match cond {

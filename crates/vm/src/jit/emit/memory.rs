@@ -72,6 +72,9 @@ impl Emitter<'_> {
         } else {
             self.memory(insn.dst, insn.off)
         };
+        if insn.code.shape() == Shape::StoreImm && self.target.blind {
+            return self.store_blinded(width(size), mem, insn.imm as i32);
+        }
         if insn.code.shape() == Shape::StoreImm {
             return self.buf.store_imm(width(size), mem, insn.imm as i32);
         }
