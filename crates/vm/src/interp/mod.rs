@@ -8,6 +8,7 @@
 mod code;
 mod decode;
 mod observe;
+mod ops;
 mod run;
 
 use skep_uapi::limits::MAX_CALL_FRAMES;
@@ -26,7 +27,7 @@ use crate::thread::Frames;
 use crate::trap::{Trap, TrapKind};
 
 /// Instructions between two looks at the stop flag.
-const SLICE: i64 = 1 << 16;
+const SLICE: i64 = 1 << 13;
 
 /// A caller that waits for its callee.
 #[derive(Clone, Copy)]

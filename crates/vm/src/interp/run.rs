@@ -1,63 +1,74 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The dispatch loop.
+//! How instructions run one after the other.
 //!
-//! Instructions are counted by straight lines: whenever control leaves one, its length is taken off the fuel.
-//! `CHECKED` adds the exact bounds of objects to each access, `OBSERVED` a call of the observer before each
-//! instruction.
+//! Each operation is a function ([`super::ops`]). In optimised builds it ends in a call of the next instruction's, which
+//! the compiler makes a jump: the processor predicts each of them by itself, and what they share stays in registers.
+//! Nothing depends on that: control comes back to the driver whenever fuel runs out, every [`SLICE`](super::SLICE)
+//! instructions, and programs whose straight lines could be longer go step by step, so the stack of the machine is bounded
+//! even where calls stay calls. Step by step is also how `checked` and observed runs go, and builds that are not optimised.
+//!
+//! Instructions are counted by where control is: `Cpu::bias` less the index of an instruction is the fuel before it.
 
-use skep_isa::{AluOp, Cond, Size, Width, eval};
+use skep_isa::{Size, Width};
 use skep_uapi::limits::{BPF_MAX_MAY_GOTO, MAX_BPF_STACK, MAX_CALL_FRAMES, MAX_TAIL_CALL_CNT};
 
-use super::code::{ATOMIC_OPS, Code, Insn, flat_codes};
-use super::{Exec, Frame};
-use crate::memory::{AtomicFault, GuestMemory, Scalar};
+use super::code::{ATOMIC_OPS, Code, Insn};
+use super::ops::Ops;
+use super::{Exec, Frame, SLICE};
+use crate::memory::GuestMemory;
 use crate::trap::{BadAccess, Trap, TrapKind};
 
 /// Registers; the last five are never named.
-type Regs = [u64; 16];
+pub(super) type Regs = [u64; 16];
 
-/// The address of an access: the low half of a register, and a displacement.
-#[inline(always)]
-fn place(register: u64, off: i32) -> u64 {
-    u64::from(register as u32).wrapping_add_signed(i64::from(off))
+/// What the functions of instructions share, beside the run.
+pub(super) struct Cpu<'m> {
+    pub(super) regs: Regs,
+    /// Instructions of the current program.
+    pub(super) insns: &'m [Insn],
+    /// Fuel before an instruction, plus its index.
+    pub(super) bias: i64,
+    /// What is left of the budget of `may_goto`.
+    pub(super) may_goto: u32,
+    /// Where the driver goes on, or where a trap is.
+    pub(super) pc: usize,
+    /// Callers that are none of this run's business.
+    bottom: usize,
+    trap: Option<Trap>,
 }
 
-/// The trap of an access that was refused, which shows the whole address.
-#[cold]
-fn bad(memory: &GuestMemory, register: u64, insn: &Insn, size: Size, write: bool) -> BadAccess {
-    memory.explain(register.wrapping_add_signed(i64::from(insn.off)), size, write)
+/// How the function of an instruction ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Flow {
+    /// The driver goes on at [`Cpu::pc`].
+    Next,
+    /// The same, once there is fuel.
+    Refuel,
+    /// The function that the run began with has returned; [`Cpu::pc`] is behind its last instruction.
+    Return,
+    /// [`Cpu::pc`] trapped.
+    Trap,
 }
 
-/// The trap of an atomic access that was not done.
-#[cold]
-fn atomic_trap(
-    fault: AtomicFault,
-    memory: &GuestMemory,
-    register: u64,
-    insn: &Insn,
-    size: Size,
-    write: bool,
-) -> TrapKind {
-    match fault {
-        AtomicFault::Access(_) => bad(memory, register, insn, size, write).into(),
-        AtomicFault::Misaligned => fault.trap(register.wrapping_add_signed(i64::from(insn.off))),
+/// The function of an instruction: the instruction, and all that follow in the program.
+pub(super) type Op = for<'m> fn(&mut Exec<'m>, &mut Cpu<'m>, &'m Insn, &'m [Insn], &'m GuestMemory) -> Flow;
+
+impl<'m> Cpu<'m> {
+    /// Index of the instruction in front of the rest of a program.
+    #[inline(always)]
+    pub(super) fn after(&self, rest: &[Insn]) -> usize {
+        self.insns.len() - rest.len()
     }
-}
 
-#[inline(always)]
-fn load<T: Scalar, const CHECKED: bool>(memory: &GuestMemory, addr: u64) -> Option<T> {
-    if CHECKED && !memory.objects().allows(addr, T::SIZE, false) {
-        return None;
+    /// Ends the run with a trap at the instruction in front of the rest.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn trap(&mut self, rest: &[Insn], trap: Trap) -> Flow {
+        self.pc = self.after(rest) - 1;
+        self.trap = Some(trap);
+        Flow::Trap
     }
-    memory.load(addr)
-}
-
-#[inline(always)]
-fn store<T: Scalar, const CHECKED: bool>(memory: &GuestMemory, addr: u64, value: T) -> Option<()> {
-    if CHECKED && !memory.objects().allows(addr, T::SIZE, true) {
-        return None;
-    }
-    memory.store(addr, value)
 }
 
 impl<'m> Exec<'m> {
@@ -67,285 +78,140 @@ impl<'m> Exec<'m> {
         entry: usize,
         args: [u64; 5],
     ) -> Result<u64, Trap> {
-        let mut pc = entry;
-        match self.dispatch::<CHECKED, OBSERVED>(&mut pc, args) {
-            Ok(r0) => Ok(r0),
-            Err(trap) => Err(trap.locate(&self.program.name, self.program.slot(pc))),
+        let short = self.program.insns.len() <= SLICE as usize;
+        if CHECKED || OBSERVED || cfg!(debug_assertions) || !short {
+            self.drive::<CHECKED, OBSERVED, false>(entry, args)
+        } else {
+            self.drive::<false, false, true>(entry, args)
         }
     }
 
-    /// `pc` is left at the instruction that trapped.
-    fn dispatch<const CHECKED: bool, const OBSERVED: bool>(
+    fn drive<const CHECKED: bool, const OBSERVED: bool, const CHAIN: bool>(
         &mut self,
-        at: &mut usize,
+        entry: usize,
         args: [u64; 5],
     ) -> Result<u64, Trap> {
         let memory: &'m GuestMemory = self.memory();
         let bottom = self.callers.len();
-        let mut regs: Regs = [0; 16];
-        regs[1..6].copy_from_slice(&args);
-        regs[10] = self.frames.pointer(bottom);
-        let mut may_goto = BPF_MAX_MAY_GOTO;
-        let mut insns: &'m [Insn] = &self.program.insns;
-        let mut pc = *at;
-        let mut line = pc;
-
-        /// Ends the run with a trap at the current instruction.
-        macro_rules! trap {
-            ($kind:expr) => {{
-                self.fuel -= (pc + 1 - line) as i64;
-                *at = pc;
-                return Err(Trap::from($kind));
-            }};
-        }
-        /// Leaves the straight line for another, without a look at the budget.
-        macro_rules! leave {
-            ($target:expr) => {{
-                self.fuel -= (pc + 1 - line) as i64;
-                pc = $target;
-                line = pc;
-                continue;
-            }};
-        }
-        /// Leaves the straight line for the start of a function or program: looks at the budget.
-        macro_rules! enter {
-            ($target:expr) => {{
-                self.fuel -= (pc + 1 - line) as i64;
-                pc = $target;
-                line = pc;
-                if self.fuel <= 0 {
-                    if let Err(kind) = self.refuel() {
-                        *at = pc;
-                        return Err(kind.into());
-                    }
-                }
-                continue;
-            }};
-        }
-        /// Jumps: looks at the budget on the way back.
-        macro_rules! jump {
-            ($target:expr) => {{
-                self.fuel -= (pc + 1 - line) as i64;
-                let from = pc;
-                pc = $target;
-                line = pc;
-                if self.fuel <= 0 && pc <= from {
-                    if let Err(kind) = self.refuel() {
-                        *at = pc;
-                        return Err(kind.into());
-                    }
-                }
-                continue;
-            }};
-        }
-        macro_rules! main_loop {
-            (
-                ($insn:ident $dst:ident $src:ident $singles:tt)
-                alu { $($alu:ident $ak64:ident $ax64:ident $ak32:ident $ax32:ident;)* }
-                jump { $($jump:ident $jk64:ident $jx64:ident $jk32:ident $jx32:ident;)* }
-                size { $($size:ident $int:ident $ldx:ident $ldsx:ident $st:ident $stx:ident;)* }
-            ) => {
-                loop {
-                    if OBSERVED {
-                        self.observe(pc, &regs);
-                    }
-                    let $insn: &'m Insn = &insns[pc];
-                    let $dst = $insn.dst as usize;
-                    let $src = $insn.src as usize;
-                    match $insn.code {
-                        $(
-                            Code::$ak64 => regs[$dst] = eval::alu64(AluOp::$alu, regs[$dst], $insn.imm),
-                            Code::$ax64 => regs[$dst] = eval::alu64(AluOp::$alu, regs[$dst], regs[$src]),
-                            Code::$ak32 => {
-                                regs[$dst] = eval::alu(AluOp::$alu, Width::W32, regs[$dst], $insn.imm);
-                            }
-                            Code::$ax32 => {
-                                regs[$dst] = eval::alu(AluOp::$alu, Width::W32, regs[$dst], regs[$src]);
-                            }
-                        )*
-                        $(
-                            Code::$jk64 => {
-                                if eval::cond(Cond::$jump, Width::W64, regs[$dst], $insn.imm) {
-                                    jump!($insn.off as usize);
-                                }
-                            }
-                            Code::$jx64 => {
-                                if eval::cond(Cond::$jump, Width::W64, regs[$dst], regs[$src]) {
-                                    jump!($insn.off as usize);
-                                }
-                            }
-                            Code::$jk32 => {
-                                if eval::cond(Cond::$jump, Width::W32, regs[$dst], $insn.imm) {
-                                    jump!($insn.off as usize);
-                                }
-                            }
-                            Code::$jx32 => {
-                                if eval::cond(Cond::$jump, Width::W32, regs[$dst], regs[$src]) {
-                                    jump!($insn.off as usize);
-                                }
-                            }
-                        )*
-                        $(
-                            Code::$ldx => {
-                                let addr = place(regs[$src], $insn.off);
-                                match load::<$int, CHECKED>(memory, addr) {
-                                    Some(value) => regs[$dst] = value.widen(),
-                                    None => trap!(bad(memory, regs[$src], $insn, Size::$size, false)),
-                                }
-                            }
-                            Code::$ldsx => {
-                                let addr = place(regs[$src], $insn.off);
-                                match load::<$int, CHECKED>(memory, addr) {
-                                    Some(value) => {
-                                        regs[$dst] = eval::sign_extend(Size::$size, value.widen());
-                                    }
-                                    None => trap!(bad(memory, regs[$src], $insn, Size::$size, false)),
-                                }
-                            }
-                            Code::$st => {
-                                let addr = place(regs[$dst], $insn.off);
-                                if store::<$int, CHECKED>(memory, addr, $int::narrow($insn.imm)).is_none() {
-                                    trap!(bad(memory, regs[$dst], $insn, Size::$size, true));
-                                }
-                            }
-                            Code::$stx => {
-                                let addr = place(regs[$dst], $insn.off);
-                                if store::<$int, CHECKED>(memory, addr, $int::narrow(regs[$src])).is_none() {
-                                    trap!(bad(memory, regs[$dst], $insn, Size::$size, true));
-                                }
-                            }
-                        )*
-                        Code::Neg64 => regs[$dst] = eval::neg(Width::W64, regs[$dst]),
-                        Code::Neg32 => regs[$dst] = eval::neg(Width::W32, regs[$dst]),
-                        Code::Movsx64 => {
-                            regs[$dst] = ((regs[$src] << ($insn.imm & 63)) as i64 >> ($insn.imm & 63)) as u64;
-                        }
-                        Code::Movsx32 => {
-                            let extended = (regs[$src] << ($insn.imm & 63)) as i64 >> ($insn.imm & 63);
-                            regs[$dst] = u64::from(extended as u32);
-                        }
-                        Code::Zext16 => regs[$dst] = u64::from(regs[$dst] as u16),
-                        Code::Zext32 => regs[$dst] = u64::from(regs[$dst] as u32),
-                        Code::Zext64 => {}
-                        Code::Swap16 => regs[$dst] = u64::from((regs[$dst] as u16).swap_bytes()),
-                        Code::Swap32 => regs[$dst] = u64::from((regs[$dst] as u32).swap_bytes()),
-                        Code::Swap64 => regs[$dst] = regs[$dst].swap_bytes(),
-                        Code::LoadImm => regs[$dst] = $insn.imm,
-                        Code::Ja => jump!($insn.off as usize),
-                        Code::MayGoto => {
-                            if may_goto == 0 {
-                                jump!($insn.off as usize);
-                            }
-                            may_goto -= 1;
-                        }
-                        Code::Atomic64 | Code::Atomic32 => {
-                            if let Err(kind) = atomic(memory, $insn, &mut regs) {
-                                trap!(kind);
-                            }
-                        }
-                        Code::LoadAcquire => {
-                            let addr = place(regs[$src], $insn.off);
-                            let size = Size::ALL[$insn.imm as usize & 3];
-                            match memory.load_acquire(size, addr) {
-                                Ok(value) => regs[$dst] = value,
-                                Err(fault) => {
-                                    trap!(atomic_trap(fault, memory, regs[$src], $insn, size, false));
-                                }
-                            }
-                        }
-                        Code::StoreRelease => {
-                            let addr = place(regs[$dst], $insn.off);
-                            let size = Size::ALL[$insn.imm as usize & 3];
-                            if let Err(fault) = memory.store_release(size, addr, regs[$src]) {
-                                trap!(atomic_trap(fault, memory, regs[$dst], $insn, size, true));
-                            }
-                        }
-                        Code::Call => {
-                            let helper = self.program.helpers[$insn.imm as usize].call;
-                            // A helper may call back into the program, which takes off the same fuel.
-                            self.fuel -= (pc + 1 - line) as i64;
-                            line = pc + 1;
-                            *at = pc;
-                            regs[0] = helper(self, [regs[1], regs[2], regs[3], regs[4], regs[5]])?;
-                            // Nothing is left in them, as machine code, too, lets nobody see what a helper left.
-                            regs[1..6].fill(0);
-                        }
-                        Code::LdAbs | Code::LdInd => {
-                            let base = if $insn.code == Code::LdInd { regs[$src] as u32 } else { 0 };
-                            let offset = (base as i32).wrapping_add($insn.off);
-                            match self.packet_load($insn.imm, offset) {
-                                Ok(Some(value)) => regs[0] = value,
-                                // The kernel turns a load outside of the packet into `return 0`.
-                                Ok(None) => {
-                                    regs[0] = 0;
-                                    if self.callers.len() == bottom {
-                                        self.fuel -= (pc + 1 - line) as i64;
-                                        return Ok(0);
-                                    }
-                                    let target = self.return_to(&mut regs, &mut may_goto);
-                                    insns = &self.program.insns;
-                                    leave!(target);
-                                }
-                                Err(kind) => trap!(kind),
-                            }
-                        }
-                        Code::CallLocal => {
-                            if self.callers.len() + 1 >= MAX_CALL_FRAMES {
-                                trap!(TrapKind::CallDepth);
-                            }
-                            let saved = [regs[6], regs[7], regs[8], regs[9]];
-                            self.callers.push(Frame { program: self.program, pc: pc + 1, saved, may_goto });
-                            regs[10] = self.frames.pointer(self.callers.len());
-                            may_goto = BPF_MAX_MAY_GOTO;
-                            enter!($insn.off as usize);
-                        }
-                        Code::Exit => {
-                            if self.callers.len() == bottom {
-                                self.fuel -= (pc + 1 - line) as i64;
-                                return Ok(regs[0]);
-                            }
-                            let target = self.return_to(&mut regs, &mut may_goto);
-                            insns = &self.program.insns;
-                            leave!(target);
-                        }
-                        Code::TailCall => match self.tail_call(regs[2], regs[3] as u32) {
-                            Ok(true) => {
-                                insns = &self.program.insns;
-                                may_goto = BPF_MAX_MAY_GOTO;
-                                enter!(0);
-                            }
-                            Ok(false) => {}
-                            Err(kind) => trap!(kind),
-                        },
-                        Code::NoHelper => trap!(TrapKind::no_helper($insn.imm as u32)),
-                        Code::Kfunc => trap!(TrapKind::UnsupportedKfunc($insn.imm as i32)),
-                        Code::OutsideFrame => trap!(outside_frame(*$insn, regs[10])),
-                        Code::End => {
-                            pc -= 1;
-                            trap!(TrapKind::FellOff);
-                        }
-                    }
-                    pc += 1;
-                }
+        let mut cpu = Cpu {
+            regs: [0; 16],
+            insns: &self.program.insns,
+            bias: self.fuel + entry as i64,
+            may_goto: BPF_MAX_MAY_GOTO,
+            pc: entry,
+            bottom,
+            trap: None,
+        };
+        cpu.regs[1..6].copy_from_slice(&args);
+        cpu.regs[10] = self.frames.pointer(bottom);
+        loop {
+            if OBSERVED {
+                self.observe(cpu.pc, &cpu.regs);
+            }
+            // Every index is one that the pre-decoder checked; the last instruction, `End`, leads nowhere.
+            let Some((insn, rest)) = cpu.insns.get(cpu.pc..).and_then(<[Insn]>::split_first) else {
+                return Err(TrapKind::FellOff.into());
             };
+            let op = Ops::<CHECKED, CHAIN>::TABLE[insn.code as usize];
+            match op(self, &mut cpu, insn, rest, memory) {
+                Flow::Next => {}
+                Flow::Refuel => {
+                    self.fuel = cpu.bias - cpu.pc as i64;
+                    if let Err(kind) = self.refuel() {
+                        let slot = self.program.slot(cpu.pc);
+                        return Err(Trap::from(kind).locate(&self.program.name, slot));
+                    }
+                    cpu.bias = self.fuel + cpu.pc as i64;
+                }
+                Flow::Return => {
+                    self.fuel = cpu.bias - cpu.pc as i64;
+                    return Ok(cpu.regs[0]);
+                }
+                Flow::Trap => {
+                    self.fuel = cpu.bias - (cpu.pc as i64 + 1);
+                    let trap = cpu.trap.take().unwrap_or_else(|| TrapKind::FellOff.into());
+                    return Err(trap.locate(&self.program.name, self.program.slot(cpu.pc)));
+                }
+            }
         }
-        flat_codes!(main_loop!(insn dst src ()))
     }
 
-    /// Goes back to the caller: its program, registers and budget. Gives the instruction to go on with.
-    fn return_to(&mut self, regs: &mut Regs, may_goto: &mut u32) -> usize {
-        let Some(frame) = self.callers.pop() else { return 0 };
-        regs[6..10].copy_from_slice(&frame.saved);
-        regs[10] = self.frames.pointer(self.callers.len());
-        *may_goto = frame.may_goto;
+    /// Calls a helper; whether the run goes on.
+    #[inline(never)]
+    pub(super) fn call_helper(&mut self, cpu: &mut Cpu<'m>, insn: &Insn, rest: &[Insn]) -> bool {
+        let helper = self.program.helpers[insn.imm as usize];
+        let next = cpu.after(rest) as i64;
+        // A helper that calls back into the program takes off the same fuel.
+        if helper.reenters {
+            self.fuel = cpu.bias - next;
+        }
+        let [_, r1, r2, r3, r4, r5, ..] = cpu.regs;
+        let result = (helper.call)(self, [r1, r2, r3, r4, r5]);
+        if helper.reenters {
+            cpu.bias = self.fuel + next;
+        }
+        match result {
+            Ok(r0) => {
+                cpu.regs[0] = r0;
+                // Nothing is left in them, as machine code, too, lets nobody see what a helper left.
+                cpu.regs[1..6].fill(0);
+                true
+            }
+            Err(trap) => {
+                cpu.trap(rest, trap);
+                false
+            }
+        }
+    }
+
+    /// Goes into a function of the program: makes its frame.
+    ///
+    /// # Errors
+    /// [`TrapKind::CallDepth`].
+    #[inline(never)]
+    pub(super) fn call_local(&mut self, cpu: &mut Cpu<'m>, rest: &[Insn]) -> Result<(), TrapKind> {
+        if self.callers.len() + 1 >= MAX_CALL_FRAMES {
+            return Err(TrapKind::CallDepth);
+        }
+        let [.., r6, r7, r8, r9, _, _, _, _, _, _] = cpu.regs;
+        let pc = cpu.after(rest);
+        self.callers.push(Frame { program: self.program, pc, saved: [r6, r7, r8, r9], may_goto: cpu.may_goto });
+        cpu.regs[10] = self.frames.pointer(self.callers.len());
+        cpu.may_goto = BPF_MAX_MAY_GOTO;
+        Ok(())
+    }
+
+    /// Returns from a function: to its caller, where the run goes on, or from the run.
+    #[inline(never)]
+    pub(super) fn exit(&mut self, cpu: &mut Cpu<'m>, rest: &[Insn]) -> Flow {
+        cpu.pc = cpu.after(rest);
+        if self.callers.len() == cpu.bottom {
+            return Flow::Return;
+        }
+        let fuel = cpu.bias - cpu.pc as i64;
+        let Some(frame) = self.callers.pop() else { return Flow::Return };
+        cpu.regs[6..10].copy_from_slice(&frame.saved);
+        cpu.regs[10] = self.frames.pointer(self.callers.len());
+        cpu.may_goto = frame.may_goto;
         self.program = frame.program;
-        frame.pc
+        cpu.insns = &frame.program.insns;
+        cpu.pc = frame.pc;
+        cpu.bias = fuel + frame.pc as i64;
+        Flow::Next
     }
 
-    /// `bpf_tail_call`: whether there is a program to go on with.
-    fn tail_call(&mut self, array: u64, index: u32) -> Result<bool, TrapKind> {
-        let Some(target) = self.tail_call_target(array, index)? else { return Ok(false) };
+    /// `bpf_tail_call`: whether there is a program, whose start is next then.
+    ///
+    /// # Errors
+    /// [`TrapKind::BadMap`].
+    #[inline(never)]
+    pub(super) fn tail_call(&mut self, cpu: &mut Cpu<'m>, rest: &[Insn]) -> Result<bool, TrapKind> {
+        let Some(target) = self.tail_call_target(cpu.regs[2], cpu.regs[3] as u32)? else { return Ok(false) };
         self.program = self.machine.program(target);
+        cpu.bias -= cpu.after(rest) as i64;
+        cpu.insns = &self.program.insns;
+        cpu.may_goto = BPF_MAX_MAY_GOTO;
+        cpu.pc = 0;
         Ok(true)
     }
 
@@ -387,15 +253,15 @@ pub(crate) fn outside_frame(insn: Insn, frame_pointer: u64) -> TrapKind {
 }
 
 #[inline(never)]
-fn atomic(memory: &GuestMemory, insn: &Insn, regs: &mut Regs) -> Result<(), TrapKind> {
+pub(super) fn atomic(memory: &GuestMemory, insn: &Insn, regs: &mut Regs) -> Result<(), TrapKind> {
     let width = if insn.code == Code::Atomic64 { Width::W64 } else { Width::W32 };
     let op = ATOMIC_OPS[insn.imm as usize % ATOMIC_OPS.len()];
     let (dst, src) = (insn.dst as usize, insn.src as usize);
-    let addr = place(regs[dst], insn.off);
+    let addr = super::ops::place(regs[dst], insn.off);
     let size = if width == Width::W64 { Size::Dw } else { Size::W };
     let old = memory
         .atomic(op, width, addr, regs[src], regs[0])
-        .map_err(|fault| atomic_trap(fault, memory, regs[dst], insn, size, true))?;
+        .map_err(|fault| super::ops::atomic_trap(fault, memory, regs[dst], insn, size, true))?;
     if op == skep_isa::AtomicOp::Cmpxchg {
         regs[0] = old;
     } else if op.fetches_to_src() {
