@@ -135,7 +135,7 @@ impl<'m> Exec<'m> {
     pub(crate) fn start(&mut self, args: [u64; 2]) -> Result<u64, Box<Trap>> {
         match self.start_native(args) {
             Some(result) => result,
-            None => self.enter(0, [args[0], args[1], 0, 0, 0]).map_err(Box::new),
+            None => self.enter(0, [args[0], args[1], 0, 0, 0]),
         }
     }
 
@@ -159,13 +159,13 @@ impl<'m> Exec<'m> {
         let outer = self.program;
         self.callers.push(Frame { program: outer, pc: 0, saved: [0; 4], may_goto: 0 });
         self.program = self.machine.program(program);
-        let result = self.enter(index, args);
+        let result = self.enter(index, args).map_err(|trap| *trap);
         self.callers.pop();
         self.program = outer;
         result
     }
 
-    fn enter(&mut self, index: usize, args: [u64; 5]) -> Result<u64, Trap> {
+    fn enter(&mut self, index: usize, args: [u64; 5]) -> Result<u64, Box<Trap>> {
         match (self.observer, self.machine.config().checked) {
             // Only machines in `checked` mode are observed, so that three copies of the loop are enough.
             (Some(_), _) => self.run::<true, true>(index, args),

@@ -41,6 +41,22 @@ pub(super) fn atomic_trap(
     }
 }
 
+/// Ends the run at an access that was refused, out of the way of those that are not.
+#[cold]
+#[inline(never)]
+fn refused(
+    cpu: &mut Cpu<'_>,
+    insn: &Insn,
+    rest: &[Insn],
+    memory: &GuestMemory,
+    size: Size,
+    write: bool,
+) -> Flow {
+    let base = if write { insn.dst } else { insn.src };
+    let register = cpu.regs[base as usize];
+    cpu.trap(rest, bad(memory, register, insn, size, write).into())
+}
+
 #[inline(always)]
 fn load<T: Scalar, const CHECKED: bool>(memory: &GuestMemory, addr: u64) -> Option<T> {
     if CHECKED && !memory.objects().allows(addr, T::SIZE, false) {
@@ -103,25 +119,25 @@ macro_rules! ops {
                 op!($ldx ($exec $cpu $insn $rest $memory) {
                     match load::<$int, CHECKED>($memory, place($cpu.regs[$insn.src as usize], $insn.off)) {
                         Some(value) => { $cpu.regs[$insn.dst as usize] = value.widen(); Self::next($exec, $cpu, $rest, $memory) }
-                        None => $cpu.trap($rest, TrapKind::from(bad($memory, $cpu.regs[$insn.src as usize], $insn, Size::$size, false)).into()),
+                        None => refused($cpu, $insn, $rest, $memory, Size::$size, false),
                     }
                 });
                 op!($ldsx ($exec $cpu $insn $rest $memory) {
                     match load::<$int, CHECKED>($memory, place($cpu.regs[$insn.src as usize], $insn.off)) {
                         Some(value) => { $cpu.regs[$insn.dst as usize] = eval::sign_extend(Size::$size, value.widen()); Self::next($exec, $cpu, $rest, $memory) }
-                        None => $cpu.trap($rest, TrapKind::from(bad($memory, $cpu.regs[$insn.src as usize], $insn, Size::$size, false)).into()),
+                        None => refused($cpu, $insn, $rest, $memory, Size::$size, false),
                     }
                 });
                 op!($st ($exec $cpu $insn $rest $memory) {
                     match store::<$int, CHECKED>($memory, place($cpu.regs[$insn.dst as usize], $insn.off), $int::narrow($insn.imm)) {
                         Some(()) => Self::next($exec, $cpu, $rest, $memory),
-                        None => $cpu.trap($rest, TrapKind::from(bad($memory, $cpu.regs[$insn.dst as usize], $insn, Size::$size, true)).into()),
+                        None => refused($cpu, $insn, $rest, $memory, Size::$size, true),
                     }
                 });
                 op!($stx ($exec $cpu $insn $rest $memory) {
                     match store::<$int, CHECKED>($memory, place($cpu.regs[$insn.dst as usize], $insn.off), $int::narrow($cpu.regs[$insn.src as usize])) {
                         Some(()) => Self::next($exec, $cpu, $rest, $memory),
-                        None => $cpu.trap($rest, TrapKind::from(bad($memory, $cpu.regs[$insn.dst as usize], $insn, Size::$size, true)).into()),
+                        None => refused($cpu, $insn, $rest, $memory, Size::$size, true),
                     }
                 });
             )*
@@ -150,54 +166,55 @@ macro_rules! ops {
                 }
             });
             op!(Atomic ($exec $cpu $insn $rest $memory) {
-                match atomic($memory, $insn, &mut $cpu.regs) {
-                    Ok(()) => Self::next($exec, $cpu, $rest, $memory),
-                    Err(kind) => $cpu.trap($rest, TrapKind::from(kind).into()),
+                if atomic($memory, $insn, $rest, $cpu) {
+                    Self::next($exec, $cpu, $rest, $memory)
+                } else {
+                    Flow::Trap
                 }
             });
             op!(LoadAcquire ($exec $cpu $insn $rest $memory) {
                 let size = Size::ALL[$insn.imm as usize & 3];
                 match $memory.load_acquire(size, place($cpu.regs[$insn.src as usize], $insn.off)) {
                     Ok(value) => { $cpu.regs[$insn.dst as usize] = value; Self::next($exec, $cpu, $rest, $memory) }
-                    Err(fault) => $cpu.trap($rest, TrapKind::from(atomic_trap(fault, $memory, $cpu.regs[$insn.src as usize], $insn, size, false)).into()),
+                    Err(fault) => {
+                        let base = $cpu.regs[$insn.src as usize];
+                        $cpu.trap($rest, atomic_trap(fault, $memory, base, $insn, size, false).into())
+                    },
                 }
             });
             op!(StoreRelease ($exec $cpu $insn $rest $memory) {
                 let size = Size::ALL[$insn.imm as usize & 3];
                 match $memory.store_release(size, place($cpu.regs[$insn.dst as usize], $insn.off), $cpu.regs[$insn.src as usize]) {
                     Ok(()) => Self::next($exec, $cpu, $rest, $memory),
-                    Err(fault) => $cpu.trap($rest, TrapKind::from(atomic_trap(fault, $memory, $cpu.regs[$insn.dst as usize], $insn, size, true)).into()),
+                    Err(fault) => {
+                        let base = $cpu.regs[$insn.dst as usize];
+                        $cpu.trap($rest, atomic_trap(fault, $memory, base, $insn, size, true).into())
+                    },
                 }
             });
             op!(Call ($exec $cpu $insn $rest $memory) { if $exec.call_helper($cpu, $insn, $rest) { Self::next($exec, $cpu, $rest, $memory) } else { Flow::Trap } });
             op!(LdAbs ($exec $cpu $insn $rest $memory) {
-                let base = if $insn.code == Code::LdInd { $cpu.regs[$insn.src as usize] as u32 } else { 0 };
-                match $exec.packet_load($insn.imm, (base as i32).wrapping_add($insn.off)) {
-                    Ok(Some(value)) => { $cpu.regs[0] = value; Self::next($exec, $cpu, $rest, $memory) }
+                match $exec.load_from_packet($cpu, $insn, $rest) {
+                    Flow::Next => Self::next($exec, $cpu, $rest, $memory),
                     // The kernel turns a load outside of the packet into `return 0`.
-                    Ok(None) => {
-                        $cpu.regs[0] = 0;
-                        Self::leave($exec, $cpu, $rest, $memory)
-                    }
-                    Err(kind) => $cpu.trap($rest, TrapKind::from(kind).into()),
+                    Flow::Return => Self::leave($exec, $cpu, $rest, $memory),
+                    flow => flow,
                 }
             });
             op!(CallLocal ($exec $cpu $insn $rest $memory) {
-                match $exec.call_local($cpu, $rest) {
-                    Ok(()) => {
-                        let target = $insn.off as usize;
-                        $cpu.bias += target as i64 - $cpu.after($rest) as i64;
-                        Self::enter($exec, $cpu, target, $memory)
-                    }
-                    Err(kind) => $cpu.trap($rest, TrapKind::from(kind).into()),
+                if !$exec.call_local($cpu, $rest) {
+                    return Flow::Trap;
                 }
+                let target = $insn.off as usize;
+                $cpu.bias += target as i64 - $cpu.after($rest) as i64;
+                Self::enter($exec, $cpu, target, $memory)
             });
             op!(Exit ($exec $cpu $insn $rest $memory) { Self::leave($exec, $cpu, $rest, $memory) });
             op!(TailCall ($exec $cpu $insn $rest $memory) {
                 match $exec.tail_call($cpu, $rest) {
-                    Ok(true) => Self::enter($exec, $cpu, 0, $memory),
-                    Ok(false) => Self::next($exec, $cpu, $rest, $memory),
-                    Err(kind) => $cpu.trap($rest, TrapKind::from(kind).into()),
+                    Flow::Refuel => Self::enter($exec, $cpu, 0, $memory),
+                    Flow::Next => Self::next($exec, $cpu, $rest, $memory),
+                    flow => flow,
                 }
             });
             op!(NoHelper ($exec $cpu $insn $rest $memory) { $cpu.trap($rest, TrapKind::from(TrapKind::no_helper($insn.imm as u32)).into()) });

@@ -9,11 +9,11 @@
 //!
 //! Instructions are counted by where control is: `Cpu::bias` less the index of an instruction is the fuel before it.
 
-use skep_isa::{Size, Width};
+use skep_isa::{AtomicOp, Size, Width};
 use skep_uapi::limits::{BPF_MAX_MAY_GOTO, MAX_BPF_STACK, MAX_CALL_FRAMES, MAX_TAIL_CALL_CNT};
 
 use super::code::{ATOMIC_OPS, Code, Insn};
-use super::ops::Ops;
+use super::ops::{Ops, atomic_trap, place};
 use super::{Exec, Frame, SLICE};
 use crate::memory::GuestMemory;
 use crate::trap::{BadAccess, Trap, TrapKind};
@@ -77,7 +77,7 @@ impl<'m> Exec<'m> {
         &mut self,
         entry: usize,
         args: [u64; 5],
-    ) -> Result<u64, Trap> {
+    ) -> Result<u64, Box<Trap>> {
         let short = self.program.insns.len() <= SLICE as usize;
         if CHECKED || OBSERVED || cfg!(debug_assertions) || !short {
             self.drive::<CHECKED, OBSERVED, false>(entry, args)
@@ -90,7 +90,7 @@ impl<'m> Exec<'m> {
         &mut self,
         entry: usize,
         args: [u64; 5],
-    ) -> Result<u64, Trap> {
+    ) -> Result<u64, Box<Trap>> {
         let memory: &'m GuestMemory = self.memory();
         let bottom = self.callers.len();
         let mut cpu = Cpu {
@@ -110,7 +110,7 @@ impl<'m> Exec<'m> {
             }
             // Every index is one that the pre-decoder checked; the last instruction, `End`, leads nowhere.
             let Some((insn, rest)) = cpu.insns.get(cpu.pc..).and_then(<[Insn]>::split_first) else {
-                return Err(TrapKind::FellOff.into());
+                return Err(Box::new(TrapKind::FellOff.into()));
             };
             let op = Ops::<CHECKED, CHAIN>::TABLE[insn.code as usize];
             match op(self, &mut cpu, insn, rest, memory) {
@@ -119,7 +119,7 @@ impl<'m> Exec<'m> {
                     self.fuel = cpu.bias - cpu.pc as i64;
                     if let Err(kind) = self.refuel() {
                         let slot = self.program.slot(cpu.pc);
-                        return Err(Trap::from(kind).locate(&self.program.name, slot));
+                        return Err(Box::new(Trap::from(kind).locate(&self.program.name, slot)));
                     }
                     cpu.bias = self.fuel + cpu.pc as i64;
                 }
@@ -130,7 +130,7 @@ impl<'m> Exec<'m> {
                 Flow::Trap => {
                     self.fuel = cpu.bias - (cpu.pc as i64 + 1);
                     let trap = cpu.trap.take().unwrap_or_else(|| TrapKind::FellOff.into());
-                    return Err(trap.locate(&self.program.name, self.program.slot(cpu.pc)));
+                    return Err(Box::new(trap.locate(&self.program.name, self.program.slot(cpu.pc))));
                 }
             }
         }
@@ -164,21 +164,36 @@ impl<'m> Exec<'m> {
         }
     }
 
-    /// Goes into a function of the program: makes its frame.
-    ///
-    /// # Errors
-    /// [`TrapKind::CallDepth`].
+    /// Goes into a function of the program: makes its frame; whether there is room for one.
     #[inline(never)]
-    pub(super) fn call_local(&mut self, cpu: &mut Cpu<'m>, rest: &[Insn]) -> Result<(), TrapKind> {
+    pub(super) fn call_local(&mut self, cpu: &mut Cpu<'m>, rest: &[Insn]) -> bool {
         if self.callers.len() + 1 >= MAX_CALL_FRAMES {
-            return Err(TrapKind::CallDepth);
+            cpu.trap(rest, TrapKind::CallDepth.into());
+            return false;
         }
         let [.., r6, r7, r8, r9, _, _, _, _, _, _] = cpu.regs;
         let pc = cpu.after(rest);
         self.callers.push(Frame { program: self.program, pc, saved: [r6, r7, r8, r9], may_goto: cpu.may_goto });
         cpu.regs[10] = self.frames.pointer(self.callers.len());
         cpu.may_goto = BPF_MAX_MAY_GOTO;
-        Ok(())
+        true
+    }
+
+    /// `LD_ABS`, `LD_IND`: [`Flow::Return`] outside of the packet.
+    #[inline(never)]
+    pub(super) fn load_from_packet(&mut self, cpu: &mut Cpu<'m>, insn: &Insn, rest: &[Insn]) -> Flow {
+        let base = if insn.code == Code::LdInd { cpu.regs[insn.src as usize] as u32 } else { 0 };
+        match self.packet_load(insn.imm, (base as i32).wrapping_add(insn.off)) {
+            Ok(Some(value)) => {
+                cpu.regs[0] = value;
+                Flow::Next
+            }
+            Ok(None) => {
+                cpu.regs[0] = 0;
+                Flow::Return
+            }
+            Err(kind) => cpu.trap(rest, kind.into()),
+        }
     }
 
     /// Returns from a function: to its caller, where the run goes on, or from the run.
@@ -200,19 +215,21 @@ impl<'m> Exec<'m> {
         Flow::Next
     }
 
-    /// `bpf_tail_call`: whether there is a program, whose start is next then.
-    ///
-    /// # Errors
-    /// [`TrapKind::BadMap`].
+    /// `bpf_tail_call`: [`Flow::Refuel`] where there is a program, at whose start the run goes on then, with a look at the
+    /// budget; [`Flow::Next`] where there is none.
     #[inline(never)]
-    pub(super) fn tail_call(&mut self, cpu: &mut Cpu<'m>, rest: &[Insn]) -> Result<bool, TrapKind> {
-        let Some(target) = self.tail_call_target(cpu.regs[2], cpu.regs[3] as u32)? else { return Ok(false) };
+    pub(super) fn tail_call(&mut self, cpu: &mut Cpu<'m>, rest: &[Insn]) -> Flow {
+        let target = match self.tail_call_target(cpu.regs[2], cpu.regs[3] as u32) {
+            Ok(Some(target)) => target,
+            Ok(None) => return Flow::Next,
+            Err(kind) => return cpu.trap(rest, kind.into()),
+        };
         self.program = self.machine.program(target);
         cpu.bias -= cpu.after(rest) as i64;
         cpu.insns = &self.program.insns;
         cpu.may_goto = BPF_MAX_MAY_GOTO;
         cpu.pc = 0;
-        Ok(true)
+        Flow::Refuel
     }
 
     /// Where `bpf_tail_call` leads, counted.
@@ -252,20 +269,21 @@ pub(crate) fn outside_frame(insn: Insn, frame_pointer: u64) -> TrapKind {
     })
 }
 
+/// An atomic read-modify-write; whether the run goes on.
 #[inline(never)]
-pub(super) fn atomic(memory: &GuestMemory, insn: &Insn, regs: &mut Regs) -> Result<(), TrapKind> {
+pub(super) fn atomic(memory: &GuestMemory, insn: &Insn, rest: &[Insn], cpu: &mut Cpu<'_>) -> bool {
     let width = if insn.code == Code::Atomic64 { Width::W64 } else { Width::W32 };
     let op = ATOMIC_OPS[insn.imm as usize % ATOMIC_OPS.len()];
     let (dst, src) = (insn.dst as usize, insn.src as usize);
-    let addr = super::ops::place(regs[dst], insn.off);
     let size = if width == Width::W64 { Size::Dw } else { Size::W };
-    let old = memory
-        .atomic(op, width, addr, regs[src], regs[0])
-        .map_err(|fault| super::ops::atomic_trap(fault, memory, regs[dst], insn, size, true))?;
-    if op == skep_isa::AtomicOp::Cmpxchg {
-        regs[0] = old;
-    } else if op.fetches_to_src() {
-        regs[src] = old;
+    match memory.atomic(op, width, place(cpu.regs[dst], insn.off), cpu.regs[src], cpu.regs[0]) {
+        Ok(old) if op == AtomicOp::Cmpxchg => cpu.regs[0] = old,
+        Ok(old) if op.fetches_to_src() => cpu.regs[src] = old,
+        Ok(_) => {}
+        Err(fault) => {
+            cpu.trap(rest, atomic_trap(fault, memory, cpu.regs[dst], insn, size, true).into());
+            return false;
+        }
     }
-    Ok(())
+    true
 }
