@@ -103,7 +103,7 @@ pub struct Thread<'m> {
     stack: Stack,
     cpu: u32,
     buffers: Buffers,
-    scratch: Scratch<'m>,
+    scratch: Scratch,
 }
 
 impl fmt::Debug for Thread<'_> {
@@ -205,7 +205,7 @@ pub struct Prepared<'t, 'm> {
     /// Bytes below the top of the stack that a run may have written.
     dirty: u32,
     buffers: &'t mut Buffers,
-    scratch: &'t mut Scratch<'m>,
+    scratch: &'t mut Scratch,
     exec: Exec<'m>,
     args: [u64; 2],
 }

@@ -11,6 +11,7 @@ mod observe;
 mod ops;
 mod run;
 
+use arrayvec::ArrayVec;
 use skep_uapi::limits::MAX_CALL_FRAMES;
 
 pub(crate) use code::{ATOMIC_OPS, Code, Insn, Reg, Shape};
@@ -43,10 +44,9 @@ struct Frame<'m> {
 
 /// What a run needs of the host's memory; a thread keeps it from run to run.
 #[derive(Default)]
-pub(crate) struct Scratch<'m> {
+pub(crate) struct Scratch {
     key: Vec<u8>,
     value: Vec<u8>,
-    callers: Vec<Frame<'m>>,
 }
 
 /// One run: what the interpreter, helpers and contexts share.
@@ -70,7 +70,7 @@ pub(crate) struct Exec<'m> {
     /// Who sees each instruction.
     pub(crate) observer: Option<&'m dyn Observer>,
     pub(crate) frames: Frames,
-    callers: Vec<Frame<'m>>,
+    callers: ArrayVec<Frame<'m>, MAX_CALL_FRAMES>,
     pub(crate) tail_calls: u32,
     /// Instructions that may run before the next look at budget and stop flag. Negative when overdrawn.
     pub(crate) fuel: i64,
@@ -85,10 +85,9 @@ impl<'m> Exec<'m> {
         context: Context,
         frames: Frames,
         cpu: u32,
-        scratch: Scratch<'m>,
+        scratch: Scratch,
     ) -> Self {
-        let Scratch { key, value, mut callers } = scratch;
-        callers.clear();
+        let Scratch { key, value } = scratch;
         Exec {
             machine,
             context,
@@ -100,7 +99,7 @@ impl<'m> Exec<'m> {
             native: jit::State::new(machine.memory().base() + frames.pointer(0)),
             observer: None,
             frames,
-            callers,
+            callers: ArrayVec::new(),
             tail_calls: 0,
             fuel: 0,
             granted: 0,
@@ -116,8 +115,8 @@ impl<'m> Exec<'m> {
     }
 
     /// Ends the run: gives back what it ran on, and what it had of the host's memory.
-    pub(crate) fn finish(self) -> (Context, Scratch<'m>) {
-        (self.context, Scratch { key: self.key, value: self.value, callers: self.callers })
+    pub(crate) fn finish(self) -> (Context, Scratch) {
+        (self.context, Scratch { key: self.key, value: self.value })
     }
 
     /// Guest memory.

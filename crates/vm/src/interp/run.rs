@@ -165,7 +165,7 @@ impl<'m> Exec<'m> {
     }
 
     /// Goes into a function of the program: makes its frame; whether there is room for one.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn call_local(&mut self, cpu: &mut Cpu<'m>, rest: &[Insn]) -> bool {
         if self.callers.len() + 1 >= MAX_CALL_FRAMES {
             cpu.trap(rest, TrapKind::CallDepth.into());
@@ -197,7 +197,7 @@ impl<'m> Exec<'m> {
     }
 
     /// Returns from a function: to its caller, where the run goes on, or from the run.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn exit(&mut self, cpu: &mut Cpu<'m>, rest: &[Insn]) -> Flow {
         cpu.pc = cpu.after(rest);
         if self.callers.len() == cpu.bottom {
