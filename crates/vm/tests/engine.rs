@@ -264,3 +264,31 @@ fn runs_start_from_the_same_stack() {
         assert_eq!(thread.run(0, Input::Mem(&[])).unwrap().r0, 0);
     }
 }
+
+/// Ten million instructions of every kind of jump, call and access on a small stack of the host.
+#[test]
+fn the_stack_of_the_host_does_not_grow_with_the_run() {
+    let source = "
+        r6 = 1000000
+        r7 = 0
+    again:
+        *(u64 *)(r10 - 8) = r6
+        r1 = *(u32 *)(r10 - 8)
+        if r1 & 1 goto odd
+        call f
+        goto next
+    odd:
+        r7 ^= r1
+    next:
+        r6 -= 1
+        if r6 != 0 goto again
+        r0 = r7
+        exit
+    f:
+        r0 = r1
+        r0 <<= 3
+        exit";
+    let run = || run_on(&machine(source), Input::Mem(&[]));
+    let thread = std::thread::Builder::new().stack_size(256 << 10).spawn(run).expect("a thread");
+    assert!(thread.join().expect("the stack suffices").insn_count > 8_000_000);
+}

@@ -48,17 +48,17 @@ pub(super) fn call(
     body: fn(&mut Exec<'_>, [Arg; 5]) -> Answer,
     exec: &mut Exec<'_>,
     regs: [u64; 5],
-) -> Result<u64, Trap> {
+) -> Result<u64, Box<Trap>> {
     let [a, b, c, d, e] = regs;
     let args = [Arg::new(1, a), Arg::new(2, b), Arg::new(3, c), Arg::new(4, d), Arg::new(5, e)];
     match body(exec, args) {
         Ok(r0) => Ok(r0),
         Err(Stop::Errno(errno)) => Ok(errno.negative() as u64),
         Err(Stop::Argument(argument, problem)) => {
-            Err(TrapKind::BadArgument { helper, argument, problem: Box::new(problem) }.into())
+            Err(Box::new(TrapKind::BadArgument { helper, argument, problem: Box::new(problem) }.into()))
         }
-        Err(Stop::Context(needs)) => Err(TrapKind::NoContext { helper, needs }.into()),
-        Err(Stop::Trap(trap)) => Err(trap),
+        Err(Stop::Context(needs)) => Err(Box::new(TrapKind::NoContext { helper, needs }.into())),
+        Err(Stop::Trap(trap)) => Err(Box::new(trap)),
     }
 }
 

@@ -42,7 +42,7 @@ use crate::jit::{NativeHelper, native_helper};
 use crate::trap::Trap;
 
 /// What a helper does: takes `r1` to `r5`, gives `r0`.
-pub(crate) type Call = fn(&mut Exec<'_>, [u64; 5]) -> Result<u64, Trap>;
+pub(crate) type Call = fn(&mut Exec<'_>, [u64; 5]) -> Result<u64, Box<Trap>>;
 
 /// What there is to know of a helper.
 pub(crate) struct Helper {

@@ -73,7 +73,6 @@ fn store<T: Scalar, const CHECKED: bool>(memory: &GuestMemory, addr: u64, value:
     memory.store(addr, value)
 }
 
-
 /// The functions of one way to run.
 pub(super) struct Ops<const CHECKED: bool, const CHAIN: bool>;
 
@@ -315,7 +314,11 @@ impl<const CHECKED: bool, const CHAIN: bool> Ops<CHECKED, CHAIN> {
     ) -> Flow {
         let (target, next) = (insn.off as usize, cpu.after(rest));
         cpu.bias += target as i64 - next as i64;
-        if target < next { Self::enter(exec, cpu, target, memory) } else { Self::go(exec, cpu, target, memory) }
+        if target < next {
+            Self::enter(exec, cpu, target, memory)
+        } else {
+            Self::go(exec, cpu, target, memory)
+        }
     }
 
     /// Goes on at an index where there is fuel, which is looked at.

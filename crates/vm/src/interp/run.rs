@@ -158,7 +158,7 @@ impl<'m> Exec<'m> {
                 true
             }
             Err(trap) => {
-                cpu.trap(rest, trap);
+                cpu.trap(rest, *trap);
                 false
             }
         }
@@ -173,7 +173,12 @@ impl<'m> Exec<'m> {
         }
         let [.., r6, r7, r8, r9, _, _, _, _, _, _] = cpu.regs;
         let pc = cpu.after(rest);
-        self.callers.push(Frame { program: self.program, pc, saved: [r6, r7, r8, r9], may_goto: cpu.may_goto });
+        self.callers.push(Frame {
+            program: self.program,
+            pc,
+            saved: [r6, r7, r8, r9],
+            may_goto: cpu.may_goto,
+        });
         cpu.regs[10] = self.frames.pointer(self.callers.len());
         cpu.may_goto = BPF_MAX_MAY_GOTO;
         true

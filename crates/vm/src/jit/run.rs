@@ -367,11 +367,11 @@ pub(super) extern "sysv64" fn update(
 
 /// Gives machine code what a helper gave.
 #[inline(always)]
-pub(crate) fn answer(exec: &mut Exec<'_>, result: Result<u64, Trap>) -> Returned {
+pub(crate) fn answer(exec: &mut Exec<'_>, result: Result<u64, Box<Trap>>) -> Returned {
     match result {
         Ok(value) => Returned { value, status: 0 },
         Err(trap) => {
-            exec.native.trap = Some(trap);
+            exec.native.trap = Some(*trap);
             Returned { value: 0, status: 1 }
         }
     }
