@@ -7,6 +7,9 @@
 //! [`super::build`](super::build()) made has them. What a kernel answers otherwise for such a lack is not comparable
 //! ([`UmlImage::not_comparable`]).
 
+#[cfg(target_arch = "x86_64")]
+mod xstate;
+
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -176,6 +179,10 @@ impl UmlImage {
             .arg(format!("{BOX}=uml"))
             .args(KEEP_MEMORY)
             .arg(format!("{BOX_DIR}={}", folder.display()));
+        #[cfg(target_arch = "x86_64")]
+        if xstate::is_too_large(&self.version) {
+            xstate::hide(&mut command);
+        }
         command
     }
 }
