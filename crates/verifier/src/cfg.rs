@@ -219,7 +219,17 @@ impl Env<'_> {
         Ok(())
     }
 
-    /// The instructions of each function, those that follow before those that go before.
+    /// Notes where control may go from each instruction, and whether it goes back anywhere.
+    pub(crate) fn compute_successors(&mut self) -> Res {
+        self.successors = (0..self.insns.len() as u32).map(|at| insn_successors(&self.insns, at)).collect();
+        let goes_back =
+            |(at, next): (usize, &Successors)| next.as_slice().iter().any(|&to| to as usize <= at);
+        self.has_back_edges = self.successors.iter().enumerate().any(goes_back);
+        Ok(())
+    }
+
+    /// The instructions of each function, those that follow before those that go before (where control does not go
+    /// back).
     pub(crate) fn compute_postorder(&mut self) -> Res {
         let len = self.insns.len();
         let mut state = vec![0_u8; len];
@@ -236,7 +246,7 @@ impl Env<'_> {
                     stack.pop();
                     continue;
                 }
-                for &next in insn_successors(&self.insns, top).as_slice() {
+                for &next in self.successors[at].as_slice() {
                     if state[next as usize] == 0 {
                         stack.push(next);
                         state[next as usize] |= DISCOVERED;
@@ -254,6 +264,10 @@ impl Env<'_> {
     /// (Tarjan's algorithm with an explicit stack).
     pub(crate) fn compute_scc(&mut self) -> Res {
         const NOT_ON_STACK: u32 = u32::MAX;
+        if !self.has_back_edges {
+            self.set_scc_cnt(1);
+            return Ok(());
+        }
         let len = self.insns.len();
         let (mut pre, mut low) = (vec![0_u32; len], vec![0_u32; len]);
         let (mut stack, mut dfs) = (Vec::new(), Vec::new());
@@ -270,7 +284,7 @@ impl Env<'_> {
                     next_preorder += 1;
                     stack.push(at);
                 }
-                let successors = insn_successors(&self.insns, at as u32);
+                let successors = self.successors[at];
                 let mut unvisited = None;
                 for &next in successors.as_slice() {
                     let Some(&reached) = pre.get(next as usize) else { continue };
@@ -302,10 +316,14 @@ impl Env<'_> {
                 next_scc += u32::from(is_loop);
             }
         }
-        self.scc_info.clear();
-        self.scc_info.resize_with(next_scc as usize, SccInfo::default);
-        self.scc_cnt = next_scc;
+        self.set_scc_cnt(next_scc);
         Ok(())
+    }
+
+    fn set_scc_cnt(&mut self, cnt: u32) {
+        self.scc_info.clear();
+        self.scc_info.resize_with(cnt as usize, SccInfo::default);
+        self.scc_cnt = cnt;
     }
 }
 
@@ -320,7 +338,7 @@ pub(crate) fn jmp_offset(insn: &Insn) -> i32 {
 }
 
 /// `bpf_insn_successors`: where control may go from an instruction, the next one first.
-pub(crate) fn insn_successors(insns: &[Insn], idx: u32) -> Successors {
+fn insn_successors(insns: &[Insn], idx: u32) -> Successors {
     let Some(insn) = insns.get(idx as usize) else { return Successors::default() };
     let (jumps, falls_through) = match (insn.class(), insn.code & OP) {
         (class::JMP | class::JMP32, op) => match op {
@@ -346,18 +364,18 @@ pub(crate) fn insn_successors(insns: &[Insn], idx: u32) -> Successors {
 /// At most two instructions.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Successors {
-    pub cnt: usize,
-    pub idx: [u32; 2],
+    cnt: u8,
+    idx: [u32; 2],
 }
 
 impl Successors {
     fn push(&mut self, idx: u32) {
-        self.idx[self.cnt] = idx;
+        self.idx[usize::from(self.cnt)] = idx;
         self.cnt += 1;
     }
 
     pub(crate) fn as_slice(&self) -> &[u32] {
-        &self.idx[..self.cnt]
+        &self.idx[..usize::from(self.cnt)]
     }
 }
 

@@ -85,6 +85,7 @@ impl<'p> Env<'p> {
             cur: VerifierState::default(),
             states: Vec::new(),
             free_ids: Vec::new(),
+            spare_states: Vec::new(),
             explored: vec![Vec::new(); len],
             maps: Vec::new(),
             used_maps: Vec::new(),
@@ -101,6 +102,8 @@ impl<'p> Env<'p> {
             log,
             subprogs: Vec::new(),
             subprog_cnt: 0,
+            successors: Vec::new(),
+            has_back_edges: false,
             insn_postorder: Vec::new(),
             bt: crate::backtrack::BacktrackState::default(),
             cur_hist_ent: None,
@@ -142,6 +145,7 @@ impl<'p> Env<'p> {
         self.check_btf_info()?;
         self.resolve_pseudo_ldimm64()?;
         self.check_cfg()?;
+        self.compute_successors()?;
         self.compute_postorder()?;
         self.stack_liveness_init();
         self.check_attach_btf_id()?;

@@ -204,6 +204,8 @@ pub(crate) struct Env<'p> {
     pub states: Vec<Option<Box<StateList>>>,
     /// Free places in [`Env::states`].
     pub free_ids: Vec<StateId>,
+    /// States out of use, whose memory the next copies take.
+    pub spare_states: Vec<VerifierState>,
     /// Kept states by `(insn_idx ^ callsite) % len`, the newest last.
     pub explored: Vec<Vec<StateId>>,
     /// Maps that instructions name, in order of first use, then templates of inner maps.
@@ -226,6 +228,10 @@ pub(crate) struct Env<'p> {
     pub subprogs: Vec<SubprogInfo>,
     /// Number of functions, without the end marker.
     pub subprog_cnt: u32,
+    /// Where control may go from each instruction.
+    pub successors: Vec<crate::cfg::Successors>,
+    /// An instruction goes to one at or before it.
+    pub has_back_edges: bool,
     /// `cfg.insn_postorder`.
     pub insn_postorder: Vec<u32>,
     pub bt: crate::backtrack::BacktrackState,

@@ -3,7 +3,6 @@
 
 use skep_isa::{Insn, class, opcode};
 
-use crate::cfg::insn_successors;
 use crate::env::Env;
 use crate::log;
 use crate::state::CALLER_SAVED;
@@ -80,13 +79,13 @@ impl Env<'_> {
         while changed {
             changed = false;
             for &at in &self.insn_postorder {
-                let after = insn_successors(&self.insns, at)
+                let after = self.successors[at as usize]
                     .as_slice()
                     .iter()
                     .fold(0, |after, &next| after | live.get(next as usize).map_or(0, |next| next.before));
                 let insn = &mut live[at as usize];
                 let before = after & !insn.writes | insn.reads;
-                changed |= before != insn.before;
+                changed |= self.has_back_edges && before != insn.before;
                 insn.before = before;
             }
         }

@@ -10,7 +10,6 @@ use std::fmt;
 
 use skep_uapi::limits::MAX_CALL_FRAMES;
 
-use crate::cfg::insn_successors;
 use crate::env::Env;
 use crate::log;
 use crate::print::fmt_stack_mask;
@@ -114,6 +113,8 @@ impl Instance {
 pub(crate) struct Liveness {
     instances: Vec<Instance>,
     by_callchain: BTreeMap<([u32; MAX_CALL_FRAMES], usize), usize>,
+    /// By number of callers, the instance asked for last.
+    recent: [usize; MAX_CALL_FRAMES],
     /// The instance of the current state.
     cur: Option<usize>,
     /// The instances of the frames of the state that is asked about, and where it is.
@@ -173,7 +174,12 @@ impl Env<'_> {
 
     /// `__lookup_instance`.
     fn instance(&mut self, callchain: &Callchain) -> usize {
+        let recent = self.liveness.recent[callchain.curframe];
+        if self.liveness.instances.get(recent).is_some_and(|found| found.callchain == *callchain) {
+            return recent;
+        }
         if let Some(&at) = self.liveness.by_callchain.get(&callchain.key()) {
+            self.liveness.recent[callchain.curframe] = at;
             return at;
         }
         let subprog = self.find_containing_subprog(callchain.subprog_start()) as usize;
@@ -189,6 +195,7 @@ impl Env<'_> {
             must_write_set: vec![false; insn_cnt],
         });
         live.by_callchain.insert(callchain.key(), at);
+        live.recent[callchain.curframe] = at;
         at
     }
 
@@ -266,6 +273,8 @@ impl Env<'_> {
         let subprog = self.find_containing_subprog(callchain.subprog_start()) as usize;
         let (start, end) =
             (self.subprogs[subprog].postorder_start, self.subprogs[subprog + 1].postorder_start);
+        // Another round would but show, in the log, that nothing changes.
+        let settles_at_once = !self.has_back_edges && self.log.level & log::LEVEL2 == 0;
         let mut rounds = 0;
         loop {
             rounds += 1;
@@ -277,7 +286,7 @@ impl Env<'_> {
                     }
                 }
             }
-            if !changed {
+            if !changed || settles_at_once {
                 break;
             }
         }
@@ -291,16 +300,16 @@ impl Env<'_> {
 
     /// `update_insn`.
     fn update_insn(&mut self, at: usize, frame: usize, insn_idx: u32) -> bool {
-        let successors = insn_successors(&self.insns, insn_idx);
+        let successors = self.successors[insn_idx as usize].as_slice();
         let instance = &mut self.liveness.instances[at];
         let start = instance.callchain.subprog_start();
         let Some(all) = &mut instance.frames[frame] else { return false };
         let index = |idx: u32| idx.wrapping_sub(start) as usize;
         let (mut after, mut written) = (0, u64::MAX);
-        if successors.cnt == 0 {
+        if successors.is_empty() {
             return false;
         }
-        for &next in &successors.idx[..successors.cnt] {
+        for &next in successors {
             let Some(next) = all.get(index(next)) else { continue };
             after |= next.live_before;
             written &= next.must_write_acc;

@@ -18,7 +18,7 @@ impl Env<'_> {
         prev_insn_idx: u32,
         speculative: bool,
     ) -> Option<&mut VerifierState> {
-        let mut st = self.cur.clone();
+        let mut st = self.copy_cur();
         st.speculative |= speculative;
         let parent = st.parent;
         let log_pos = self.log.end_pos();
@@ -31,6 +31,13 @@ impl Env<'_> {
             self.state_mut(parent).state.branches += 1;
         }
         self.stack.last_mut().map(|elem| &mut elem.st)
+    }
+
+    /// A copy of the current state, in the memory of one out of use.
+    pub(crate) fn copy_cur(&mut self) -> VerifierState {
+        let mut copy = self.spare_states.pop().unwrap_or_default();
+        copy.clone_from(&self.cur);
+        copy
     }
 
     /// `push_async_cb`: a function that is called later, with a stack of its own.
@@ -64,7 +71,8 @@ impl Env<'_> {
         if pop_log {
             self.log.reset(elem.log_pos);
         }
-        self.cur = elem.st;
+        let ended = std::mem::replace(&mut self.cur, elem.st);
+        self.spare_states.push(ended);
         Some((elem.insn_idx, elem.prev_insn_idx))
     }
 
@@ -107,7 +115,9 @@ impl Env<'_> {
         if !kept.in_free_list || kept.state.branches != 0 || self.incomplete_read_marks(id) {
             return;
         }
-        self.states[id.0 as usize] = None;
+        if let Some(kept) = self.states[id.0 as usize].take() {
+            self.spare_states.push(kept.state);
+        }
         self.free_ids.push(id);
         self.free_list_size -= 1;
     }

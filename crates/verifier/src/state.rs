@@ -93,7 +93,7 @@ impl RetvalRange {
 }
 
 /// A frame (`struct bpf_func_state`).
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct FuncState {
     /// `r0` to `r10`.
     pub regs: [Reg; MAX_BPF_REG],
@@ -117,6 +117,19 @@ pub struct FuncState {
     pub(crate) callback_depth: u32,
     /// Slots from the frame pointer down: the first is `fp-8`.
     pub stack: Vec<StackSlot>,
+}
+
+// By hand for `clone_from`, which keeps the memory of the stack.
+impl Clone for FuncState {
+    fn clone(&self) -> FuncState {
+        FuncState { stack: self.stack.clone(), ..*self }
+    }
+
+    fn clone_from(&mut self, source: &FuncState) {
+        let mut stack = std::mem::take(&mut self.stack);
+        stack.clone_from(&source.stack);
+        *self = FuncState { stack, ..*source };
+    }
 }
 
 impl FuncState {
@@ -209,7 +222,7 @@ pub(crate) struct JmpHistoryEntry {
 pub(crate) struct StateId(pub u32);
 
 /// State of a path (`struct bpf_verifier_state`). The current frame is the last one.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct VerifierState {
     /// Frames, the outermost first.
     pub frames: Vec<FuncState>,
@@ -240,6 +253,28 @@ pub struct VerifierState {
     pub(crate) may_goto_depth: u32,
     /// [`crate::Visit::number`] of the visit that it was made at; 0 at the start of a function.
     pub(crate) visit: u32,
+}
+
+// By hand for `clone_from`, which keeps the memory of all lists.
+impl Clone for VerifierState {
+    fn clone(&self) -> VerifierState {
+        VerifierState {
+            frames: self.frames.clone(),
+            refs: self.refs.clone(),
+            jmp_history: self.jmp_history.clone(),
+            ..*self
+        }
+    }
+
+    fn clone_from(&mut self, source: &VerifierState) {
+        let mut frames = std::mem::take(&mut self.frames);
+        let mut refs = std::mem::take(&mut self.refs);
+        let mut jmp_history = std::mem::take(&mut self.jmp_history);
+        frames.clone_from(&source.frames);
+        refs.clone_from(&source.refs);
+        jmp_history.clone_from(&source.jmp_history);
+        *self = VerifierState { frames, refs, jmp_history, ..*source };
+    }
 }
 
 impl VerifierState {

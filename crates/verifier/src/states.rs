@@ -570,7 +570,7 @@ impl Env<'_> {
         self.cur = cur;
         result?;
         if looping {
-            let mut backedge = self.cur.clone();
+            let mut backedge = self.copy_cur();
             backedge.equal_state = Some(id);
             backedge.insn_idx = insn_idx;
             self.add_scc_backedge(id, backedge)?;
@@ -606,7 +606,7 @@ impl Env<'_> {
             Env::mark_all_scalars_imprecise(&mut self.cur);
         }
         let history = std::mem::take(&mut self.cur.jmp_history);
-        let mut new = self.cur.clone();
+        let mut new = self.copy_cur();
         new.jmp_history = history;
         new.insn_idx = insn_idx;
         new.visit = self.insn_processed;
