@@ -68,7 +68,7 @@ fn filter() -> io::Result<()> {
         op(LOAD, 0, 0, std::mem::offset_of!(libc::seccomp_data, nr) as u32),
         op(IS, 0, 5, libc::SYS_ptrace as u32),
         op(LOAD, 0, 0, argument(0)),
-        op(IS, 0, 3, libc::PTRACE_GETREGSET as u32),
+        op(IS, 0, 3, libc::PTRACE_GETREGSET),
         op(LOAD, 0, 0, argument(2)),
         op(IS, 0, 1, NT_X86_XSTATE),
         op(BPF_RET | BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENODEV as u32),
