@@ -29,7 +29,7 @@ use skep_vm::{Config, Environment, InputError, Machine, MachineError, RunError, 
 
 pub use explored::NotExplored;
 pub use follow::Violation;
-pub use inputs::Random;
+pub use skep_smith::Random;
 
 use explored::Explored;
 use follow::{Followed, Follower};

@@ -23,6 +23,8 @@ pub struct Visit<'a> {
     pub insn_idx: u32,
     /// The state before it.
     pub state: &'a VerifierState,
+    /// Registers of the current frame that may be read here or later, a bit each.
+    pub live_regs: u16,
     /// Why the path ends here; without it the instruction is checked.
     pub covered: Option<Cover<'a>>,
     maps: &'a [Map<'a>],
@@ -74,6 +76,7 @@ impl Env<'_> {
             after,
             insn_idx: self.insn_idx,
             state: &self.cur,
+            live_regs: self.aux[self.insn_idx as usize].live_regs_before,
             covered,
             maps: &self.maps,
         });
