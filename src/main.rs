@@ -9,6 +9,7 @@ mod capture;
 mod case_json;
 mod diff;
 mod disasm;
+mod fuzz;
 mod input;
 mod kernel;
 mod kernels;
@@ -47,6 +48,7 @@ enum Command {
     Load(load::Args),
     Diff(diff::Args),
     Record(record::Args),
+    Fuzz(fuzz::Args),
     Kernels(kernels::Args),
 }
 
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         Command::Load(args) => (args.json, load::main(args)),
         Command::Diff(args) => (args.json, diff::main(args)),
         Command::Record(args) => (args.json, record::main(args)),
+        Command::Fuzz(args) => (args.json, fuzz::main(args)),
         Command::Kernels(args) => (args.json, kernels::main(args)),
     };
     match result {

@@ -13,6 +13,7 @@
 mod code;
 mod feature;
 mod maps;
+mod minimize;
 mod mutate;
 pub mod patch;
 mod random;
@@ -27,6 +28,7 @@ use skep_uapi::flags::prog_load::BPF_F_TEST_STATE_FREQ;
 use skep_verifier::{Caps, Options, Outcome, Verdict, verify_with};
 
 pub use feature::{FEATURES, Feature};
+pub use minimize::minimize;
 pub use random::Random;
 
 use patch::{append_function, is_second_slot, replace};
@@ -206,6 +208,20 @@ impl<'b> Smith<'b> {
             views.sort_by_key(|view| view.live & 0x3f == 0);
             (outcome, views)
         })
+    }
+
+    /// A program of any origin, judged as those that are made are; `None` where it takes too long or there is no
+    /// verdict.
+    #[must_use]
+    pub fn judged(&self, program: &Program, caps: Caps, caps_name: &'static str) -> Option<Made> {
+        let (outcome, _) = self.judge(program, caps, Vec::new())?;
+        Some(Made { program: program.clone(), caps, caps_name, feature: None, mutated: true, outcome })
+    }
+
+    /// Options of the verifier; capabilities are those of each program.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// Places where the next statements may be put.

@@ -2,8 +2,14 @@
 //! Putting instructions into a program and taking them out, with all that refers to places in it kept right: jumps,
 //! calls, addresses of functions, function and line info.
 
+use std::sync::Arc;
+
 use skep_isa::{Insn, class, opcode};
 use skep_program::Program;
+
+/// Source registers of a `ld_imm64` of a map, and of a map's value.
+const BPF_PSEUDO_MAP_IDX: u8 = 5;
+const BPF_PSEUDO_MAP_IDX_VALUE: u8 = 6;
 
 /// Source register of a call between functions.
 const BPF_PSEUDO_CALL: u8 = 1;
@@ -98,6 +104,27 @@ pub fn replace(program: &Program, at: usize, removed: usize, code: &[Insn]) -> O
         function.start = moved(function.start as i64) as usize;
     }
     Some(new)
+}
+
+/// The program with no other maps than those that it names.
+#[must_use]
+pub fn with_used_maps(program: &Program) -> Program {
+    let used = program.used_maps();
+    let mut new = program.clone();
+    for at in 0..new.insns.len() {
+        let insn = new.insns[at];
+        let is_map = insn.is_ld_imm64()
+            && matches!(insn.src, BPF_PSEUDO_MAP_IDX | BPF_PSEUDO_MAP_IDX_VALUE)
+            && !is_second_slot(&program.insns, at);
+        if is_map
+            && let Ok(index) = usize::try_from(insn.imm)
+            && let Ok(place) = used.binary_search(&index)
+        {
+            new.insns[at].imm = place as i32;
+        }
+    }
+    new.maps = Arc::new(used.iter().map(|&at| program.maps[at].clone()).collect());
+    new
 }
 
 /// Appends a function, and makes the instructions at `callers` refer to it. `func_type` is its type in the program's
