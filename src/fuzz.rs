@@ -82,7 +82,10 @@ const USUAL_TIME: u64 = 10;
 
 pub fn main(args: &Args) -> Result<Verdict> {
     let options = Options { profile: profile(&args.ours)?, cpus: cpus(), ..Options::default() };
-    let smith = Smith::new(Random::new(args.seed), options.clone());
+    let mut smith = Smith::new(Random::new(args.seed), options.clone());
+    if matches!(args.mode, Mode::Verdict | Mode::Log) {
+        host::Host::new(smith.maps(), &options, false)?.leave_out_what_is_missing(&mut smith);
+    }
     let time = match (args.time, args.programs) {
         (None, None) => Some(USUAL_TIME),
         (time, _) => time,

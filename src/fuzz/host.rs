@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use skep_compare::{Mask, first_difference};
+use skep_isa::{Insn, opcode};
 use skep_kernel_load::{Caps, Kernel, KernelFd, LoweredCaps};
-use skep_program::load::{create_maps, load_btf, load_program};
+use skep_program::load::{create_map, create_maps, load_btf, load_program};
 use skep_program::{MapSpec, Program};
-use skep_smith::Made;
-use skep_uapi::Errno;
+use skep_smith::{Made, Smith};
+use skep_uapi::{Errno, HelperId, MapType};
 use skep_verifier::{Options, Outcome, Verdict, verify};
 
 use super::oracle::{Counts, Difference, Oracle, without_numbers};
@@ -20,11 +21,26 @@ const LEVEL2: u32 = 2;
 /// Programs between two looks at the clock.
 const BATCH: usize = 64;
 
+/// Helpers that a kernel may lack for its configuration, or because it is locked down.
+const BY_CONFIGURATION: [HelperId; 6] = [
+    HelperId::PROBE_WRITE_USER,
+    HelperId::PROBE_READ,
+    HelperId::PROBE_READ_STR,
+    HelperId::PROBE_READ_KERNEL,
+    HelperId::PROBE_READ_KERNEL_STR,
+    HelperId::OVERRIDE_RETURN,
+];
+
+/// Types of maps that hold programs.
+const OWNED: [MapType; 4] = [MapType::PROG_ARRAY, MapType::DEVMAP, MapType::DEVMAP_HASH, MapType::CPUMAP];
+
 /// Asks the running kernel.
 pub struct Host {
     kernel: Kernel,
     maps: Vec<KernelFd>,
     specs: Arc<Vec<MapSpec>>,
+    /// Maps that belong to programs like the first that uses them (`bpf_prog_map_compatible`), by index.
+    owned: Vec<usize>,
     btf: Option<(Arc<[u8]>, KernelFd)>,
     options: Options,
     logs: bool,
@@ -44,6 +60,7 @@ impl Host {
         Ok(Host {
             kernel,
             maps,
+            owned: (0..specs.len()).filter(|&at| OWNED.contains(&specs[at].map_type)).collect(),
             specs: Arc::clone(specs),
             btf: None,
             options: options.clone(),
@@ -62,6 +79,14 @@ impl Host {
             let fd = load_btf(&self.kernel, Some(btf)).map_err(|_| Errno::EINVAL)?;
             self.btf = fd.map(|fd| (Arc::clone(btf), fd));
         }
+        for &at in &self.owned {
+            let names = |insn: &Insn| insn.is_ld_imm64() && insn.src != 0 && insn.imm as usize == at;
+            if program.insns.iter().any(names)
+                && let Ok(fresh) = create_map(&self.kernel, &self.specs[at], None)
+            {
+                self.maps[at] = fresh;
+            }
+        }
         let btf = self.btf.as_ref().filter(|_| program.btf.is_some()).map(|(_, fd)| fd);
         loop {
             match load_program(&self.kernel, program, &self.maps, btf, level, log) {
@@ -69,6 +94,22 @@ impl Host {
                 other => return other.map(drop),
             }
         }
+    }
+
+    /// What the kernel lacks by its configuration, taken from what is generated.
+    pub fn leave_out_what_is_missing(&mut self, smith: &mut Smith<'_>) {
+        let mut log = String::new();
+        let mut lacks = |program: &Program, message: &str| {
+            let answer = self.load(program, LEVEL1, &mut log);
+            answer.is_err() && (if message.is_empty() { log.is_empty() } else { log.contains(message) })
+        };
+        smith.retain_types(|program| !lacks(program, ""));
+        smith.retain_helpers(|program, helper| {
+            let call =
+                [Insn::new(opcode::CALL, 0, 0, 0, helper.0 as i32), Insn::new(opcode::EXIT, 0, 0, 0, 0)];
+            let program = Program { insns: call.to_vec(), ..program.clone() };
+            !BY_CONFIGURATION.contains(&helper) || !lacks(&program, "cannot use helper")
+        });
     }
 
     fn compare(&mut self, made: &Made) -> Option<Difference> {

@@ -24,6 +24,7 @@ mod view;
 use std::sync::Arc;
 
 use skep_program::{MapSpec, Program};
+use skep_uapi::HelperId;
 use skep_uapi::flags::prog_load::BPF_F_TEST_STATE_FREQ;
 use skep_verifier::{Caps, Options, Outcome, Verdict, verify_with};
 
@@ -114,6 +115,23 @@ impl<'b> Smith<'b> {
     #[must_use]
     pub fn maps(&self) -> &Arc<Vec<MapSpec>> {
         &self.world.maps
+    }
+
+    /// Makes no programs of types of which `keep` does not hold; it is shown the shortest program of each.
+    pub fn retain_types(&mut self, mut keep: impl FnMut(&Program) -> bool) {
+        let world = Arc::make_mut(&mut self.world);
+        let programs: Vec<Program> = world.shortest();
+        let mut kept = programs.iter().map(|program| keep(program));
+        world.settings.retain(|_| kept.next().unwrap_or(true));
+    }
+
+    /// Calls no helpers of which `keep` does not hold; it is shown the shortest program of each type that may call one.
+    pub fn retain_helpers(&mut self, mut keep: impl FnMut(&Program, HelperId) -> bool) {
+        let world = Arc::make_mut(&mut self.world);
+        let programs = world.shortest();
+        for (setting, program) in world.settings.iter_mut().zip(&programs) {
+            setting.helpers.retain(|(helper, _)| keep(program, helper.id));
+        }
     }
 
     /// The next program.

@@ -22,7 +22,7 @@ const FUNC_INFO: u32 = 8;
 const RETURNS: [i32; 6] = [0, 1, 2, 3, -1, 0xffff];
 
 /// One type of programs, attached in one way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Setting {
     pub prog_type: ProgType,
     pub attach_type: AttachType,
@@ -34,7 +34,7 @@ pub(crate) struct Setting {
 }
 
 /// What is the same for all programs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct World {
     pub settings: Vec<Setting>,
     pub pool: Vec<PoolMap>,
@@ -102,6 +102,12 @@ impl World {
             }
         }
         settings
+    }
+
+    /// The shortest program of each setting.
+    pub fn shortest(&self) -> Vec<Program> {
+        let shortest = |setting: &Setting| self.program(setting, &seed(setting.returns[0]), false);
+        self.settings.iter().map(shortest).collect()
     }
 
     /// A program of these instructions.
