@@ -7,8 +7,7 @@ use skep_uapi::HelperId;
 
 use crate::env::Env;
 use crate::state::BPF_REG_SIZE;
-use crate::stop::{EINVAL, Res, verbose, verifier_bug};
-use crate::subprog::is_pseudo_func;
+use crate::stop::{EINVAL, Res, verbose};
 
 impl Env<'_> {
     /// `optimize_bpf_loop`: inlined loops keep three registers on the stack of their function.
@@ -39,28 +38,6 @@ impl Env<'_> {
                 verbose!(self, "tail_call abusing map_ptr\n");
                 return Err(EINVAL);
             }
-        }
-        Ok(())
-    }
-
-    /// `fixup_call_args`: functions that no path reached are gone by now. Where the address of one is taken still,
-    /// and no function follows it, the kernel runs into a bug of its own. The number that it prints is that of the
-    /// rewritten program's end; here, instructions that it rewrites into several count once.
-    pub(crate) fn fixup_call_args(&mut self) -> Res {
-        let subprogs = &self.subprogs[..self.subprog_cnt as usize];
-        let live = |start: u32| self.aux[start as usize].seen != 0;
-        let Some(last) = subprogs.iter().rposition(|sub| live(sub.start)) else { return Ok(()) };
-        if !self.bpf_capable || subprogs.iter().filter(|sub| live(sub.start)).count() <= 1 {
-            return Ok(());
-        }
-        let taken = |at: usize| {
-            let insn = &self.insns[at];
-            let target = (at as u32).wrapping_add_signed(insn.imm).wrapping_add(1);
-            is_pseudo_func(insn) && self.aux[at].seen != 0 && target > subprogs[last].start && !live(target)
-        };
-        if (0..self.insns.len()).any(taken) {
-            let end = self.aux.iter().filter(|aux| aux.seen != 0).count();
-            return Err(verifier_bug!(self, "No program to jit at insn {} (subprog < 0)", end));
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ mod callback;
 mod cfg;
 mod check;
 mod ctx;
+mod dead_code;
 mod dynptr;
 mod env;
 mod fastcall;

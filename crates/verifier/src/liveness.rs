@@ -145,12 +145,15 @@ impl Liveness {
                 continue;
             }
             let Some(masks) = instance.masks_mut(frame, insn_idx) else { continue };
-            let old = masks.must_write;
+            // The kernel holds it in 32 bits, and so forgets that slots below `fp-256` were written every time before.
+            let old = u64::from(masks.must_write as u32);
             if seen {
                 mask &= old;
             }
-            masks.must_write = mask;
-            instance.updated |= old != mask;
+            if old != mask {
+                masks.must_write = mask;
+                instance.updated = true;
+            }
             instance.must_write_dropped |= old & !mask != 0;
         }
         instance.must_write_set[at] = true;
