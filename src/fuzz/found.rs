@@ -68,8 +68,8 @@ impl Folder {
         case["caps"] = caps.into();
         let path = self.path.join(format!("{name}.jsonl"));
         fs::write(&path, case.to_string() + "\n").map_err(|why| failed(&path, why))?;
-        let comment = |text: &str| text.lines().map(|line| format!("# {line}\n")).collect::<String>();
-        let head = format!("{}{}# capabilities: {caps}\n", comment(nature), comment(text));
+        let comment = |text: &str| text.lines().map(|line| format!("; {line}\n")).collect::<String>();
+        let head = format!("{}{}; capabilities: {caps}\n", comment(nature), comment(text));
         let path = self.path.join(format!("{name}.s"));
         fs::write(&path, head + listing).map_err(|why| failed(&path, why))?;
         Ok(name)
