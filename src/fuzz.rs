@@ -2,6 +2,8 @@
 //! `skep fuzz`: campaigns of generated programs, put before two who should agree.
 
 mod campaign;
+mod engines;
+mod forms;
 mod found;
 mod host;
 mod oracle;
@@ -23,10 +25,18 @@ use oracle::Oracle;
 /// What a campaign compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mode {
+    /// Runs of accepted programs: the interpreter against the JIT
+    Exec,
+    /// Runs of accepted programs: inside of what the verifier knows, at every instruction
+    States,
     /// Verdict and errno: skep's verifier against a kernel
     Verdict,
     /// Verdict, errno and whole log of level 2: skep's verifier against a kernel
     Log,
+    /// Printed and assembled again, in all styles; damaged text
+    Text,
+    /// Written as an ELF object and loaded again; damaged objects
+    Object,
 }
 
 /// Generate programs and look for disagreement: verifiers, logs, engines, text and objects
@@ -103,6 +113,10 @@ pub fn main(args: &Args) -> Result<Verdict> {
     };
     let open = || -> Result<Box<dyn Oracle>> {
         Ok(match args.mode {
+            Mode::Exec => Box::new(engines::Engines::default()),
+            Mode::States => Box::new(engines::States::new(&options)),
+            Mode::Text => Box::new(forms::Text::new(args.seed)),
+            Mode::Object => Box::new(forms::Objects::new(args.seed)),
             Mode::Verdict => Box::new(host::Host::new(smith.maps(), &options, false)?),
             Mode::Log => Box::new(host::Host::new(smith.maps(), &options, true)?),
         })

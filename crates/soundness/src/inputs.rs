@@ -13,14 +13,18 @@ const VALUES: u64 = 4;
 
 /// The input of one run.
 #[derive(Debug)]
-pub(crate) enum Given {
+pub enum Given {
+    /// Nothing: there is none for the type, or it has pointers.
     None,
+    /// A packet, which may be too short.
     Packet(Vec<u8>),
+    /// A context's bytes.
     Context(Vec<u8>),
 }
 
 impl Given {
     /// An input for programs of a type.
+    #[must_use]
     pub fn new(prog_type: ProgType, random: &mut Random<'_>) -> Given {
         match kind_of(prog_type) {
             Some(Kind::Xdp | Kind::SkBuff { .. } | Kind::FlowDissector) => {
@@ -41,6 +45,8 @@ impl Given {
         }
     }
 
+    /// As a run takes it.
+    #[must_use]
     pub fn as_input(&self) -> Input<'_> {
         match self {
             Given::None => Input::None,

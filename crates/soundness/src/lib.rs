@@ -29,6 +29,7 @@ use skep_vm::{Config, Environment, InputError, Machine, MachineError, RunError, 
 
 pub use explored::NotExplored;
 pub use follow::Violation;
+pub use inputs::Given;
 pub use skep_smith::Random;
 
 use explored::Explored;

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Text and objects as oracles: what is printed or written must be read back to the same program, and what is damaged must
+//! end in an error with a place, never in a panic.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use skep_asm::disasm::{DisasmOptions, Style, disassemble_object};
+use skep_program::{Object, Program};
+use skep_smith::{Made, Random, patch};
+
+use super::oracle::{Counts, Difference, Oracle};
+use crate::report::Result;
+
+/// Damaged copies of each.
+const DAMAGED: usize = 4;
+
+/// A difference, or a panic, as a finding.
+fn finding(what: &str, check: impl FnOnce() -> Option<String>) -> Option<Difference> {
+    let difference = |nature: String, text: String| Difference { nature: format!("{what}: {nature}"), text };
+    match catch_unwind(AssertUnwindSafe(check)) {
+        Ok(None) => None,
+        Ok(Some(text)) => Some(difference(text.lines().next().unwrap_or_default().to_owned(), text)),
+        Err(panic) => {
+            let message = panic.downcast_ref::<String>().cloned();
+            let message = message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Some(difference("panic".to_owned(), message.unwrap_or_default()))
+        }
+    }
+}
+
+/// What of a program must survive.
+fn differ(first: &Program, second: &Program) -> Option<&'static str> {
+    if first.insns != second.insns {
+        return Some("instructions");
+    }
+    if first.prog_type != second.prog_type || first.expected_attach_type != second.expected_attach_type {
+        return Some("type");
+    }
+    let maps = |program: &Program| -> Vec<_> {
+        program.maps.iter().map(|m| (m.map_type, m.key_size, m.value_size, m.max_entries, m.flags)).collect()
+    };
+    (maps(first) != maps(second)).then_some("maps")
+}
+
+/// Bytes with some of them changed, left out, or doubled.
+fn damage(bytes: &[u8], random: &mut Random<'_>) -> Vec<u8> {
+    let mut damaged = bytes.to_vec();
+    for _ in 0..=random.below(4) {
+        if damaged.is_empty() {
+            break;
+        }
+        let at = random.below(damaged.len() as u64) as usize;
+        match random.below(4) {
+            0 => damaged[at] = random.below(256) as u8,
+            1 => {
+                damaged.remove(at);
+            }
+            2 => {
+                let end = (at + 1 + random.below(16) as usize).min(damaged.len());
+                let piece = damaged[at..end].to_vec();
+                damaged.splice(at..at, piece);
+            }
+            _ => damaged[at] ^= 1 << random.below(8),
+        }
+    }
+    damaged
+}
+
+/// Assembler text in all styles.
+#[derive(Debug)]
+pub struct Text {
+    random: Random<'static>,
+    counts: Counts,
+}
+
+impl Text {
+    /// Damage of these choices.
+    pub fn new(seed: u64) -> Text {
+        Text { random: Random::new(seed), counts: Counts::default() }
+    }
+}
+
+fn text_of(program: &Program, style: Style) -> String {
+    let options = DisasmOptions { style, ..DisasmOptions::default() };
+    disassemble_object(&Object::single(program.clone()), &options)
+}
+
+fn read_text(text: &str) -> std::result::Result<Object, String> {
+    skep_asm::assemble(text, &skep_asm::Options::default())
+        .map_err(|errors| errors.render("listing", text, false))
+}
+
+impl Oracle for Text {
+    fn name(&self) -> String {
+        "programs as text: printed and assembled again in all styles, and damaged".to_owned()
+    }
+
+    fn judge(&mut self, programs: &[Made], found: &mut dyn FnMut(usize, Difference)) -> Result<()> {
+        for (at, made) in programs.iter().enumerate() {
+            let program = patch::with_used_maps(&made.program);
+            self.counts.compared += 1;
+            for style in Style::ALL {
+                let difference = finding("text", || {
+                    let text = text_of(&program, style);
+                    match read_text(&text) {
+                        Err(errors) => {
+                            Some(format!("a listing of style {style:?} does not assemble\n{errors}"))
+                        }
+                        Ok(again) => {
+                            let what = differ(&program, again.programs.first()?)?;
+                            Some(format!("other {what} in style {style:?}\n{text}"))
+                        }
+                    }
+                });
+                if let Some(difference) = difference {
+                    found(at, difference);
+                }
+            }
+            let text = text_of(&program, Style::default());
+            for _ in 0..DAMAGED {
+                let damaged = damage(text.as_bytes(), &mut self.random);
+                let damaged = String::from_utf8_lossy(&damaged).into_owned();
+                let difference = finding("damaged text", || {
+                    let _ = read_text(&damaged);
+                    None
+                });
+                if let Some(Difference { nature, text }) = difference {
+                    found(at, Difference { nature, text: format!("{text}\n{damaged}") });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn counts(&self) -> Counts {
+        self.counts
+    }
+}
+
+/// ELF objects.
+#[derive(Debug)]
+pub struct Objects {
+    random: Random<'static>,
+    counts: Counts,
+}
+
+impl Objects {
+    /// Damage of these choices.
+    pub fn new(seed: u64) -> Objects {
+        Objects { random: Random::new(seed), counts: Counts::default() }
+    }
+}
+
+impl Oracle for Objects {
+    fn name(&self) -> String {
+        "programs as ELF objects: written and loaded again, and damaged".to_owned()
+    }
+
+    fn judge(&mut self, programs: &[Made], found: &mut dyn FnMut(usize, Difference)) -> Result<()> {
+        for (at, made) in programs.iter().enumerate() {
+            let program = patch::with_used_maps(&made.program);
+            // What an object cannot hold is refused by name.
+            let Ok(bytes) = skep_object::write(&Object::single(program.clone())) else {
+                self.counts.unanswered += 1;
+                continue;
+            };
+            self.counts.compared += 1;
+            let difference = finding("object", || match skep_object::load(&bytes) {
+                Err(error) => Some(format!("what was written does not load: {error}")),
+                Ok(again) => Some(format!("other {}", differ(&program, again.programs.first()?)?)),
+            });
+            if let Some(difference) = difference {
+                found(at, difference);
+            }
+            for _ in 0..DAMAGED {
+                let damaged = damage(&bytes, &mut self.random);
+                let difference = finding("damaged object", || {
+                    let _ = skep_object::load(&damaged);
+                    None
+                });
+                if let Some(Difference { nature, text }) = difference {
+                    found(at, Difference { nature, text: format!("{text}\n{}", hex::encode(&damaged)) });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn counts(&self) -> Counts {
+        self.counts
+    }
+}
