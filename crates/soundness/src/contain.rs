@@ -126,7 +126,9 @@ impl Concrete<'_> {
                     at = step.place(at).map_or(at, |place| place.start).wrapping_sub(1);
                     found
                 });
-            require(found, "no element that it may point into")
+            // It may have come from further away than was looked.
+            let far = reg.val.umax.wrapping_sub(reg.val.umin) > ELEMENTS as u64;
+            require(found || far, "no element that it may point into")
         };
         match reg.ty.base() {
             SCALAR_VALUE => number(&reg.val, value),

@@ -202,7 +202,12 @@ impl Here<'_> {
         let node = self.follower.explored.node(position.visit);
         let Some(insn) = self.follower.insn(node) else { return Err(Missed::NoPath) };
         let access = self.stack_access(node, insn, before);
-        let loose = position.loose.after(node, insn, access).map_err(Missed::Dead)?;
+        let mut loose = position.loose.after(node, insn, access).map_err(Missed::Dead)?;
+        let is_helper = matches!(insn.op(), Op::Call(CallKind::Helper | CallKind::Kfunc));
+        if is_helper && self.frames.len() > self.base + node.frames.len() {
+            // It calls back, and overwrites registers when it returns only.
+            loose.keep_caller_saved(&position.loose, node.frames.len() - 1);
+        }
         let returns_to_helper =
             insn.op() == Op::Exit && node.frames.last().is_some_and(|frame| frame.in_callback_fn);
         if !returns_to_helper {

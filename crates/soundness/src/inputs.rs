@@ -3,7 +3,7 @@
 
 use skep_program::Object;
 use skep_smith::Random;
-use skep_uapi::context::{Kind, kind_of};
+use skep_uapi::context::{Kind, Value, kind_of};
 use skep_uapi::flags::map_create::BPF_F_RDONLY_PROG;
 use skep_uapi::{MapType, ProgType};
 use skep_vm::{Input, Machine};
@@ -42,6 +42,15 @@ impl Given {
                 Given::Context(random.bytes(layout.size as usize))
             }
             Some(Kind::Struct(_)) | None => Given::None,
+        }
+    }
+
+    /// Whether contexts of a type can be made: those with pointers to what only a kernel has cannot.
+    pub(crate) fn exists(prog_type: ProgType) -> bool {
+        match kind_of(prog_type) {
+            Some(Kind::Struct(layout)) => layout.fields.iter().all(|field| field.value == Value::Scalar),
+            Some(_) => true,
+            None => false,
         }
     }
 

@@ -24,6 +24,7 @@ mod inputs;
 mod loose;
 
 use skep_program::{Object, Program};
+use skep_uapi::ProgType;
 use skep_verifier::{Caps, Options};
 use skep_vm::{Config, Environment, InputError, Machine, MachineError, RunError, TrapKind};
 
@@ -56,9 +57,12 @@ pub enum Skipped {
     /// The program cannot run.
     #[error(transparent)]
     Machine(#[from] MachineError),
-    /// There is no input for programs of its type.
+    /// The program does not run on the input.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// There is no input for programs of its type: it would need objects of a kernel.
+    #[error("no contexts of programs of type {0} are made here")]
+    NoInput(ProgType),
 }
 
 /// What was checked.
@@ -105,6 +109,9 @@ fn follow_runs(
     random: &mut Random<'_>,
 ) -> Result<Checked, Failure> {
     let program = &object.programs[0];
+    if !Given::exists(program.prog_type) {
+        return Err(Skipped::NoInput(program.prog_type).into());
+    }
     let config = Config {
         budget: Some(effort.steps),
         checked: true,
@@ -119,7 +126,7 @@ fn follow_runs(
     let mut checked = Checked { visits: explored.len(), ..Checked::default() };
     for _ in 0..effort.runs {
         inputs::fill_maps(&machine, object, random);
-        let input = inputs::Given::new(program.prog_type, random);
+        let input = Given::new(program.prog_type, random);
         let outcome = match thread.run_observed(0, input.as_input(), &follower) {
             Ok(outcome) => outcome,
             // What is too short for the headers that it happens to announce is no input.

@@ -119,6 +119,14 @@ impl Loose {
         }
     }
 
+    /// Takes what `before` has of `r0` to `r5` of a frame.
+    pub fn keep_caller_saved(&mut self, before: &Loose, frame: usize) {
+        for r in 0..6 {
+            let at = Location::Reg(frame, r);
+            self.set(at, before.get(at));
+        }
+    }
+
     /// What may be outside after the instruction of a visit. `access` is the part of the stack that it loads from or
     /// stores to.
     ///
