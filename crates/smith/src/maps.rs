@@ -9,6 +9,12 @@ use skep_program::btf::{Btf, Kind};
 use skep_uapi::MapType;
 use skep_uapi::flags::map_create::{BPF_F_NO_PREALLOC, BPF_F_RDONLY_PROG};
 
+/// Names of the maps that are data sections in objects.
+pub(crate) const DATA: &str = ".data";
+pub(crate) const RODATA: &str = ".rodata";
+/// Names of the maps whose values hold a lock, and a timer.
+pub(crate) const LOCKED: &str = "locked";
+pub(crate) const TIMERS: &str = "timers";
 /// Bytes of a `bpf_spin_lock`.
 const SPIN_LOCK: u32 = 4;
 /// Bytes of a `bpf_timer`.
@@ -70,21 +76,18 @@ pub(crate) fn pool() -> Vec<PoolMap> {
     vec![
         plain(map("array", M::ARRAY, 4, 48, 4)),
         plain(map("hash", M::HASH, 8, 16, 8)),
-        plain(map("data", M::ARRAY, 4, 256, 1)),
+        plain(map(DATA, M::ARRAY, 4, 256, 1)),
         plain(MapSpec {
             flags: BPF_F_RDONLY_PROG,
             entries: vec![(vec![0; 4], CONSTANTS.to_vec())],
             frozen: true,
-            ..map("rodata", M::ARRAY, 4, CONSTANTS.len() as u32, 1)
+            ..map(RODATA, M::ARRAY, 4, CONSTANTS.len() as u32, 1)
         }),
         PoolMap {
-            spec: typed(map("locked", M::ARRAY, 4, 32, 2), Some(("bpf_spin_lock", SPIN_LOCK))),
+            spec: typed(map(LOCKED, M::ARRAY, 4, 32, 2), Some(("bpf_spin_lock", SPIN_LOCK))),
             special: SPIN_LOCK,
         },
-        PoolMap {
-            spec: typed(map("timers", M::ARRAY, 4, 32, 2), Some(("bpf_timer", TIMER))),
-            special: TIMER,
-        },
+        PoolMap { spec: typed(map(TIMERS, M::ARRAY, 4, 32, 2), Some(("bpf_timer", TIMER))), special: TIMER },
         plain(map("percpu_array", M::PERCPU_ARRAY, 4, 24, 2)),
         plain(map("percpu_hash", M::PERCPU_HASH, 4, 8, 4)),
         plain(map("lru", M::LRU_HASH, 4, 12, 16)),

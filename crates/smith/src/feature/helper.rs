@@ -174,7 +174,7 @@ fn argument(
             scene.code.alu(op::ADD, r, off.into());
         }
         Arg::PtrToConstStr => {
-            let strings = scene.world.pool.iter().position(|map| map.spec.name == "rodata")?;
+            let strings = scene.world.pool.iter().position(|map| map.spec.name == crate::maps::RODATA)?;
             let off = scene.random.pick(&[0, 7, 14]);
             scene.code.map_value(r, strings, off);
         }

@@ -131,7 +131,7 @@ pub(super) fn spin_lock(scene: &mut Scene<'_, '_>) -> Option<()> {
     if !allowed || !scene.may_call() {
         return None;
     }
-    let map = pick(scene, |map| map.spec.name == "locked")?;
+    let map = pick(scene, |map| map.spec.name == crate::maps::LOCKED)?;
     look_up(scene, map)?;
     let out = scene.code.jump(class::JMP | op::JEQ, 0, 0);
     let kept = scene.free_kept()?;
@@ -153,7 +153,7 @@ pub(super) fn timer(scene: &mut Scene<'_, '_>) -> Option<()> {
     if !allowed || !scene.may_call() || scene.program.btf.is_none() {
         return None;
     }
-    let map = pick(scene, |map| map.spec.name == "timers")?;
+    let map = pick(scene, |map| map.spec.name == crate::maps::TIMERS)?;
     look_up(scene, map)?;
     let out = scene.code.jump(class::JMP | op::JEQ, 0, 0);
     let kept = scene.free_kept()?;

@@ -86,7 +86,7 @@ pub(super) fn dynptr(scene: &mut Scene<'_, '_>) -> Option<()> {
     if !allowed(scene, HelperId::DYNPTR_FROM_MEM) || !scene.may_call() {
         return None;
     }
-    let map = scene.world.pool.iter().position(|map| map.spec.name == "data")?;
+    let map = scene.world.pool.iter().position(|map| map.spec.name == crate::maps::DATA)?;
     let at = scene.free_slots(DYNPTR / 8)?;
     let len = scene.random.pick(&[1, 16, 64, 200]);
     let start = scene.random.below(56) as i32;
