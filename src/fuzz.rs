@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `skep fuzz`: campaigns of generated programs, put before two who should agree.
 
+mod boxed;
 mod campaign;
 mod engines;
 mod forms;
@@ -13,9 +14,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::json;
+use skep_kernel_load::{BoxKernel, BoxOptions};
 use skep_smith::{Random, Smith};
-use skep_verifier::Options;
+use skep_verifier::{Options, Profile};
 
+use crate::kernel::{self, BoxArgs};
 use crate::report::{Failure, Result, Verdict, print};
 use crate::verifier::{cpus, profile};
 use campaign::{Done, Plan, State};
@@ -74,9 +77,16 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     jobs: Option<NonZero<usize>>,
 
-    /// Release whose verifier skep answers as: 6.18, 6.12 or 6.1
-    #[arg(long, value_name = "PROFILE", default_value = "6.18")]
-    ours: String,
+    /// Kernel to ask: `host`, the one that runs, or a boxed one as `uml:6.1` or `vm:6.12` (`skep kernels`)
+    #[arg(short = 'k', long = "kernel", value_name = "KERNEL", default_value = HOST)]
+    kernel: String,
+
+    #[command(flatten)]
+    boxes: BoxArgs,
+
+    /// Release whose verifier skep answers as: 6.18, 6.12 or 6.1; that of the kernel where not given
+    #[arg(long, value_name = "PROFILE")]
+    ours: Option<String>,
 
     /// Show how many programs of each kind were accepted
     #[arg(long)]
@@ -87,14 +97,30 @@ pub struct Args {
     pub json: bool,
 }
 
+/// The running kernel.
+const HOST: &str = "host";
 /// Seconds of a campaign that has no other end.
 const USUAL_TIME: u64 = 10;
 
 pub fn main(args: &Args) -> Result<Verdict> {
-    let options = Options { profile: profile(&args.ours)?, cpus: cpus(), ..Options::default() };
+    let asks_kernel = matches!(args.mode, Mode::Verdict | Mode::Log);
+    let guest = if asks_kernel && args.kernel != HOST {
+        Some(kernel::boxed(&args.kernel, &args.boxes)?)
+    } else {
+        None
+    };
+    let options =
+        Options { profile: profile(&release(args, guest.as_ref())?)?, cpus: cpus(), ..Options::default() };
     let mut smith = Smith::new(Random::new(args.seed), options.clone());
-    if matches!(args.mode, Mode::Verdict | Mode::Log) {
-        host::Host::new(smith.maps(), &options, false)?.leave_out_what_is_missing(&mut smith);
+    match &guest {
+        Some((kernel, how)) => {
+            boxed::Guest::new(kernel.clone(), how.clone(), &options, false)?
+                .leave_out_what_is_missing(&mut smith)?;
+        }
+        None if asks_kernel => {
+            host::Host::new(smith.maps(), &options, false)?.leave_out_what_is_missing(&mut smith)?;
+        }
+        None => {}
     }
     let time = match (args.time, args.programs) {
         (None, None) => Some(USUAL_TIME),
@@ -117,8 +143,13 @@ pub fn main(args: &Args) -> Result<Verdict> {
             Mode::States => Box::new(engines::States::new(&options)),
             Mode::Text => Box::new(forms::Text::new(args.seed)),
             Mode::Object => Box::new(forms::Objects::new(args.seed)),
-            Mode::Verdict => Box::new(host::Host::new(smith.maps(), &options, false)?),
-            Mode::Log => Box::new(host::Host::new(smith.maps(), &options, true)?),
+            Mode::Verdict | Mode::Log => {
+                let logs = args.mode == Mode::Log;
+                match guest.clone() {
+                    Some((kernel, how)) => Box::new(boxed::Guest::new(kernel, how, &options, logs)?),
+                    None => Box::new(host::Host::new(smith.maps(), &options, logs)?),
+                }
+            }
         })
     };
     let name = open()?.name();
@@ -129,6 +160,26 @@ pub fn main(args: &Args) -> Result<Verdict> {
         tell(args, &name, &done)
     }
     Ok(Verdict::from_bool(done.state.findings.is_empty()))
+}
+
+/// The release that skep answers as.
+fn release(args: &Args, guest: Option<&(BoxKernel, BoxOptions)>) -> Result<String> {
+    if let Some(name) = &args.ours {
+        return Ok(name.clone());
+    }
+    let Some((kernel, _)) = guest else { return Ok(Profile::NAMES[0].to_owned()) };
+    let version = kernel.name();
+    let version = version.split_once(':').map_or("", |(_, version)| version);
+    let is_of = |name: &&&str| {
+        let rest = version.strip_prefix(**name);
+        rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    let found = Profile::NAMES.iter().find(is_of);
+    found.map(|name| (*name).to_owned()).ok_or_else(|| {
+        Failure::new(format_args!(
+            "skep has no verifier of Linux {version}; name one that it has with --ours"
+        ))
+    })
 }
 
 fn per_cent(part: u64, whole: u64) -> f64 {

@@ -43,6 +43,14 @@ pub fn open(name: &str, args: &BoxArgs) -> Result<Box<dyn Backend + Send>> {
             ))),
         };
     }
+    let (kernel, options) = boxed(name, args)?;
+    let guests =
+        args.guests.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZero::<usize>::MIN);
+    Ok(Box::new(BoxedBackend::new(kernel, options, guests)))
+}
+
+/// The boxed kernel of a name, and how it runs.
+pub fn boxed(name: &str, args: &BoxArgs) -> Result<(BoxKernel, BoxOptions)> {
     let kind = [Kind::Uml, Kind::Vm]
         .into_iter()
         .find_map(|kind| Some((kind, name.strip_prefix(kind.word())?.strip_prefix(':')?)));
@@ -57,15 +65,13 @@ pub fn open(name: &str, args: &BoxArgs) -> Result<Box<dyn Backend + Send>> {
     let mut options = BoxOptions::of_this_process()
         .map_err(|e| Failure::new(format_args!("cannot find the executable that runs: {e}")))?;
     options.timeout = args.timeout.map(|s| Duration::from_secs(s.get()));
-    let guests =
-        args.guests.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZero::<usize>::MIN);
     options.coverage = args.coverage.is_some();
     if options.coverage && !matches!(&kernel, BoxKernel::Uml(image) if image.coverage) {
         return Err(Failure::new(format_args!(
             "`{name}` does not count coverage; build one that does with `skep kernels build TREE --coverage`"
         )));
     }
-    Ok(Box::new(BoxedBackend::new(kernel, options, guests)))
+    Ok((kernel, options))
 }
 
 /// Asks all questions, and gives the answers in the order of the questions, each as soon as those before it are

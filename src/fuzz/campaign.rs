@@ -19,8 +19,6 @@ use crate::report::{Result, spinner};
 
 /// Programs of one seed.
 pub const PORTION: u64 = 1024;
-/// Questions that making a finding small may take.
-const QUESTIONS: usize = 3000;
 /// Odd, so that portions of campaigns with other seeds are other portions.
 const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -284,7 +282,7 @@ fn smallest(
     difference: &Difference,
 ) -> (Program, String) {
     let mut text = difference.text.clone();
-    let small = minimize(&made.program, QUESTIONS, &mut |candidate| {
+    let small = minimize(&made.program, oracle.questions(), &mut |candidate| {
         let Some(judged) = smith.judged(candidate, made.caps, made.caps_name) else { return false };
         let mut same = false;
         let asked = oracle.judge(&[judged], &mut |_, other| {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use skep_compare::{Mask, first_difference};
-use skep_isa::{Insn, opcode};
+use skep_isa::Insn;
 use skep_kernel_load::{Caps, Kernel, KernelFd, LoweredCaps};
 use skep_program::load::{create_map, create_maps, load_btf, load_program};
 use skep_program::{MapSpec, Program};
@@ -12,7 +12,7 @@ use skep_smith::{Made, Smith};
 use skep_uapi::{Errno, HelperId, MapType};
 use skep_verifier::{Options, Outcome, Verdict, verify};
 
-use super::oracle::{Counts, Difference, Oracle, without_numbers};
+use super::oracle::{Counts, Difference, Oracle, leave_out_what_is_missing, without_numbers};
 use crate::report::{Failure, Result};
 
 /// `BPF_LOG_LEVEL1` and `BPF_LOG_LEVEL2`.
@@ -99,19 +99,15 @@ impl Host {
     }
 
     /// What the kernel lacks by its configuration, taken from what is generated.
-    pub fn leave_out_what_is_missing(&mut self, smith: &mut Smith<'_>) {
+    pub fn leave_out_what_is_missing(&mut self, smith: &mut Smith<'_>) -> Result<()> {
         let mut log = String::new();
-        let mut lacks = |program: &Program, message: &str| {
-            let answer = self.load(program, LEVEL1, &mut log);
-            answer.is_err() && (if message.is_empty() { log.is_empty() } else { log.contains(message) })
+        let mut message = |program: &Program| {
+            let refused = self.load(program, LEVEL1, &mut log).is_err();
+            refused.then(|| log.clone())
         };
-        smith.retain_types(|program| !lacks(program, ""));
-        smith.retain_helpers(|program, helper| {
-            let call =
-                [Insn::new(opcode::CALL, 0, 0, 0, helper.0 as i32), Insn::new(opcode::EXIT, 0, 0, 0, 0)];
-            let program = Program { insns: call.to_vec(), ..program.clone() };
-            !BY_CONFIGURATION.contains(&helper) || !lacks(&program, "cannot use helper")
-        });
+        leave_out_what_is_missing(smith, &|helper| BY_CONFIGURATION.contains(&helper), &mut |programs| {
+            Ok(programs.iter().map(&mut message).collect())
+        })
     }
 
     fn compare(&mut self, made: &Made) -> Option<Difference> {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Who is asked about generated programs, and what a disagreement is.
 
-use skep_smith::Made;
+use skep_isa::{Insn, opcode};
+use skep_program::Program;
+use skep_smith::{Made, Smith};
+use skep_uapi::HelperId;
 
 use crate::report::Result;
 
@@ -22,6 +25,11 @@ pub trait Oracle {
     /// How many programs are best asked at once.
     fn batch(&self) -> usize {
         64
+    }
+
+    /// How many questions making a finding small may take.
+    fn questions(&self) -> usize {
+        3000
     }
 
     /// Judges programs: tells each that it finds something wrong with, by its index.
@@ -48,6 +56,39 @@ impl Counts {
     pub fn and(self, other: Counts) -> Counts {
         Counts { compared: self.compared + other.compared, unanswered: self.unanswered + other.unanswered }
     }
+}
+
+/// What kernels say of a helper that they do not have for a type of programs.
+const NO_HELPER: [&str; 3] = ["cannot use helper", "unknown func ", "kernel subsystem misconfigured func "];
+
+/// Takes out of what is generated whatever a kernel lacks by its configuration: types of programs, and helpers of which
+/// `doubtful` holds. `ask` loads programs, and gives the message of each that is refused.
+pub fn leave_out_what_is_missing(
+    smith: &mut Smith<'_>,
+    doubtful: &dyn Fn(HelperId) -> bool,
+    ask: &mut dyn FnMut(Vec<Program>) -> Result<Vec<Option<String>>>,
+) -> Result<()> {
+    let mut shortest = Vec::new();
+    smith.retain_types(|program| {
+        shortest.push(program.clone());
+        true
+    });
+    // A type that the kernel does not have is refused before there is a log.
+    let mut lacks = ask(shortest)?.into_iter().map(|answer| answer.is_some_and(|message| message.is_empty()));
+    smith.retain_types(|_| !lacks.next().unwrap_or(false));
+    let mut calls = Vec::new();
+    smith.retain_helpers(|program, helper| {
+        if doubtful(helper) {
+            let call =
+                [Insn::new(opcode::CALL, 0, 0, 0, helper.0 as i32), Insn::new(opcode::EXIT, 0, 0, 0, 0)];
+            calls.push(Program { insns: call.to_vec(), ..program.clone() });
+        }
+        true
+    });
+    let is_missing = |message: String| NO_HELPER.iter().any(|words| message.contains(words));
+    let mut lacks = ask(calls)?.into_iter().map(|answer| answer.is_some_and(is_missing));
+    smith.retain_helpers(|_, helper| !doubtful(helper) || !lacks.next().unwrap_or(false));
+    Ok(())
 }
 
 /// Numbers taken out of a text, so that what is said of other registers and offsets is the same.

@@ -13,6 +13,10 @@ use crate::stop::{E2BIG, EBADF, EBUSY, EFAULT, EINVAL, ENOTSUPP, EPERM, ERANGE, 
 
 /// Bits of the mode (`BPF_MODE`).
 const MODE: u8 = 0xe0;
+/// Bits of the size (`BPF_SIZE`), and the values for 1 and 2 bytes.
+const SIZE: u8 = 0x18;
+const BYTE: u8 = 0x10;
+const HALF: u8 = 0x08;
 const PSEUDO_MAP_FD: u8 = 1;
 const PSEUDO_MAP_VALUE: u8 = 2;
 const PSEUDO_BTF_ID: u8 = 3;
@@ -244,8 +248,15 @@ impl<'p> Env<'p> {
     /// Whether the kernel is as young as the opcode.
     fn has_opcode(&self, insn: &Insn) -> bool {
         let is = |class: u8, op: u8| insn.class() == class && insn.code & 0xf0 == op & 0xf0;
-        if is(class::ALU64, opcode::END) || is(class::JMP32, opcode::JA32) {
+        if is(class::ALU64, opcode::END) {
             return self.profile().has_cpu_v4();
+        }
+        // Only these atomic operations have 1 or 2 bytes.
+        let is_narrow = insn.class() == class::STX
+            && insn.code & MODE == opcode::ATOMIC
+            && matches!(insn.code & SIZE, BYTE | HALF);
+        if is_narrow {
+            return self.profile().has_load_acquire();
         }
         insn.code != opcode::JCOND || self.profile().has_may_goto()
     }

@@ -187,7 +187,7 @@ impl Profile {
         self.since(6, 3)
     }
 
-    /// Which instructions there are: `bswap`, sign extensions, signed division and `gotol` since 6.6.
+    /// Which instructions there are: `bswap`, sign extensions and signed division since 6.6; `gotol` is in 6.1.176 too.
     pub(crate) fn has_cpu_v4(self) -> bool {
         self.since(6, 6)
     }

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A boxed kernel as an oracle: one guest for each worker, which goes on through the campaign. A guest that goes down or
+//! hangs is a finding.
+
+use skep_compare::{Mask, first_difference};
+use skep_kernel_load::{BoxKernel, BoxOptions, Boxed, Caps, NoAnswer, Observation, Request};
+use skep_program::{Object, Program};
+use skep_smith::{Made, Smith, patch};
+use skep_verifier::{Options, Outcome, Verdict, verify};
+
+use super::host::in_words;
+use super::oracle::{Counts, Difference, Oracle, leave_out_what_is_missing, without_numbers};
+use crate::report::{Failure, Result};
+
+/// Programs asked at once: a round trip takes as long as some answers.
+const BATCH: usize = 256;
+/// `BPF_LOG_LEVEL1` and `BPF_LOG_LEVEL2`.
+const LEVEL1: u32 = 1;
+const LEVEL2: u32 = 2;
+
+/// Asks a guest.
+pub struct Guest {
+    name: String,
+    boxed: Boxed,
+    options: Options,
+    logs: bool,
+    counts: Counts,
+}
+
+impl Guest {
+    /// Boots a guest. With `logs`, whole logs are compared.
+    pub fn new(kernel: BoxKernel, how: BoxOptions, options: &Options, logs: bool) -> Result<Guest> {
+        let name = kernel.name();
+        let boxed = Boxed::start(kernel, how).map_err(Failure::new)?;
+        Ok(Guest { name, boxed, options: options.clone(), logs, counts: Counts::default() })
+    }
+
+    /// What the kernel lacks by its configuration, or its release, taken from what is generated.
+    pub fn leave_out_what_is_missing(&mut self, smith: &mut Smith<'_>) -> Result<()> {
+        leave_out_what_is_missing(smith, &|_| true, &mut |programs| {
+            let request =
+                |program: &Program| Request::new(&Object::single(patch::with_used_maps(program)), 0, LEVEL1);
+            let mut requests = programs.iter().map(request).enumerate();
+            let mut answers = vec![None; programs.len()];
+            let mut keep = |at: usize, answer: std::result::Result<Observation, NoAnswer>| {
+                let verdict = answer.ok().and_then(|observation| observation.verdicts.into_iter().next());
+                answers[at] = verdict.filter(|v| !v.accepted).map(|verdict| verdict.log);
+            };
+            self.boxed.ask_all(&mut || requests.next(), &mut keep).map_err(Failure::new)?;
+            Ok(answers)
+        })
+    }
+
+    fn request(&self, made: &Made) -> Request {
+        let object = Object::single(patch::with_used_maps(&made.program));
+        let level = if self.logs { LEVEL2 } else { 0 };
+        Request {
+            caps: Caps::from_name(made.caps_name).unwrap_or_default(),
+            ..Request::new(&object, 0, level)
+        }
+    }
+
+    fn compare(
+        &mut self,
+        made: &Made,
+        answer: &std::result::Result<Observation, NoAnswer>,
+    ) -> Option<Difference> {
+        let observation = match answer {
+            Ok(observation) => observation,
+            Err(NoAnswer::Finding(finding)) => {
+                self.counts.compared += 1;
+                let last = finding.console.lines().rev().find(|line| !line.trim().is_empty());
+                return Some(Difference {
+                    nature: format!("{:?}: {}", finding.kind, without_numbers(last.unwrap_or_default())),
+                    text: finding.to_string(),
+                });
+            }
+            Err(_) => {
+                self.counts.unanswered += 1;
+                return None;
+            }
+        };
+        let (Some(theirs), Outcome::Answer { verdict, .. }) = (observation.verdict(), &made.outcome) else {
+            self.counts.unanswered += 1;
+            return None;
+        };
+        self.counts.compared += 1;
+        let ours = match verdict {
+            Verdict::Accept => Ok(()),
+            Verdict::Reject(errno) => Err(*errno),
+        };
+        let said =
+            if theirs.accepted { Ok(()) } else { Err(theirs.errno.unwrap_or(skep_uapi::Errno::EINVAL)) };
+        let our_log = |log_level| {
+            let options = Options { caps: made.caps, log_level, ..self.options.clone() };
+            match verify(&made.program, &options) {
+                Outcome::Answer { log, .. } => log,
+                Outcome::Unsupported(what) => what,
+            }
+        };
+        if ours != said {
+            let ours = in_words(ours, &our_log(LEVEL1));
+            let theirs = in_words(said, &theirs.log);
+            return Some(Difference {
+                nature: format!("{} for {}", without_numbers(&ours), without_numbers(&theirs)),
+                text: format!("skep:   {ours}\nkernel: {theirs}\n"),
+            });
+        }
+        if !self.logs {
+            return None;
+        }
+        let difference = first_difference(&Mask::of(&made.program), LEVEL2, &our_log(LEVEL2), &theirs.log)?;
+        let first = |lines: &[String]| lines.first().cloned().unwrap_or_default();
+        let (a, b) = (first(&difference.ours), first(&difference.theirs));
+        Some(Difference {
+            nature: format!("log: `{}` for `{}`", without_numbers(&a), without_numbers(&b)),
+            text: format!("line {}\nskep:   {a}\nkernel: {b}\n", difference.line),
+        })
+    }
+}
+
+impl Oracle for Guest {
+    fn name(&self) -> String {
+        let what = if self.logs { "verdicts and logs" } else { "verdicts" };
+        format!("{what} against {}, Linux {}", self.name, self.boxed.release())
+    }
+
+    fn batch(&self) -> usize {
+        BATCH
+    }
+
+    fn judge(&mut self, programs: &[Made], found: &mut dyn FnMut(usize, Difference)) -> Result<()> {
+        let requests: Vec<Request> = programs.iter().map(|made| self.request(made)).collect();
+        let mut answers = Vec::with_capacity(programs.len());
+        let mut next = requests.into_iter().enumerate();
+        self.boxed
+            .ask_all(&mut || next.next(), &mut |at, answer| answers.push((at, answer)))
+            .map_err(Failure::new)?;
+        for (at, answer) in answers {
+            if let Some(difference) = self.compare(&programs[at], &answer) {
+                found(at, difference);
+            }
+        }
+        Ok(())
+    }
+
+    /// A question alone takes as long as many.
+    fn questions(&self) -> usize {
+        400
+    }
+
+    fn counts(&self) -> Counts {
+        self.counts
+    }
+}
