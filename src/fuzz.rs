@@ -10,11 +10,12 @@ mod host;
 mod oracle;
 
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
-use skep_kernel_load::{BoxKernel, BoxOptions};
+use skep_kernel_load::{BoxKernel, BoxOptions, Counters, evaluate};
 use skep_smith::{Random, Smith};
 use skep_verifier::{Options, Profile};
 
@@ -112,9 +113,13 @@ pub fn main(args: &Args) -> Result<Verdict> {
     let options =
         Options { profile: profile(&release(args, guest.as_ref())?)?, cpus: cpus(), ..Options::default() };
     let mut smith = Smith::new(Random::new(args.seed), options.clone());
+    if options.profile != Profile::LATEST {
+        smith.leave_out_loops();
+    }
+    let reached = Arc::new(Mutex::new(Counters::new()));
     match &guest {
         Some((kernel, how)) => {
-            boxed::Guest::new(kernel.clone(), how.clone(), &options, false)?
+            boxed::Guest::new(kernel.clone(), how.clone(), &options, false, &reached)?
                 .leave_out_what_is_missing(&mut smith)?;
         }
         None if asks_kernel => {
@@ -146,7 +151,9 @@ pub fn main(args: &Args) -> Result<Verdict> {
             Mode::Verdict | Mode::Log => {
                 let logs = args.mode == Mode::Log;
                 match guest.clone() {
-                    Some((kernel, how)) => Box::new(boxed::Guest::new(kernel, how, &options, logs)?),
+                    Some((kernel, how)) => {
+                        Box::new(boxed::Guest::new(kernel, how, &options, logs, &reached)?)
+                    }
                     None => Box::new(host::Host::new(smith.maps(), &options, logs)?),
                 }
             }
@@ -154,6 +161,11 @@ pub fn main(args: &Args) -> Result<Verdict> {
     };
     let name = open()?.name();
     let done = campaign::run(&plan, &smith, state, folder.as_ref(), &open)?;
+    if let (Some(path), Some((BoxKernel::Uml(image), _))) = (&args.boxes.coverage, &guest) {
+        let counters = reached.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = image.path.parent().unwrap_or(Path::new("."));
+        kernel::write_coverage(&evaluate(folder, &counters).map_err(Failure::new)?, path)?;
+    }
     if args.json {
         tell_json(&name, &done)?
     } else {

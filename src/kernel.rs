@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use skep_kernel_load::{
-    Backend, BoxKernel, BoxOptions, BoxedBackend, Kernel, Kind, NoAnswer, Observation, Registry, Request,
+    Backend, BoxKernel, BoxOptions, BoxedBackend, Coverage, Kernel, Kind, NoAnswer, Observation, Registry,
+    Request,
 };
 
 use crate::report::{Failure, Result, note, progress};
@@ -99,8 +100,12 @@ pub fn ask_in_order(
 /// Writes and tells the coverage that a backend has collected, where it was to.
 pub fn tell_coverage(backend: &dyn Backend, args: &BoxArgs) -> Result<()> {
     let (Some(path), Some(coverage)) = (&args.coverage, backend.coverage()) else { return Ok(()) };
-    let coverage = coverage.map_err(Failure::new)?;
-    let json = serde_json::to_string_pretty(&coverage).map_err(Failure::new)?;
+    write_coverage(&coverage.map_err(Failure::new)?, path)
+}
+
+/// Writes coverage, and tells of each file that was reached.
+pub fn write_coverage(coverage: &Coverage, path: &Path) -> Result<()> {
+    let json = serde_json::to_string_pretty(coverage).map_err(Failure::new)?;
     std::fs::write(path, json + "\n")
         .map_err(|e| Failure::new(format_args!("cannot write `{}`: {e}", path.display())))?;
     for file in coverage.files.iter().filter(|f| !f.reached.is_empty()) {

@@ -2,8 +2,10 @@
 //! A boxed kernel as an oracle: one guest for each worker, which goes on through the campaign. A guest that goes down or
 //! hangs is a finding.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use skep_compare::{Mask, first_difference};
-use skep_kernel_load::{BoxKernel, BoxOptions, Boxed, Caps, NoAnswer, Observation, Request};
+use skep_kernel_load::{BoxKernel, BoxOptions, Boxed, Caps, Counters, NoAnswer, Observation, Request};
 use skep_program::{Object, Program};
 use skep_smith::{Made, Smith, patch};
 use skep_verifier::{Options, Outcome, Verdict, verify};
@@ -25,14 +27,23 @@ pub struct Guest {
     options: Options,
     logs: bool,
     counts: Counts,
+    /// Where the lines that its kernel has reached go at the end, if it counts them.
+    reached: Option<Arc<Mutex<Counters>>>,
 }
 
 impl Guest {
-    /// Boots a guest. With `logs`, whole logs are compared.
-    pub fn new(kernel: BoxKernel, how: BoxOptions, options: &Options, logs: bool) -> Result<Guest> {
+    /// Boots a guest. With `logs`, whole logs are compared. A kernel that counts what it reaches adds it to `reached`.
+    pub fn new(
+        kernel: BoxKernel,
+        how: BoxOptions,
+        options: &Options,
+        logs: bool,
+        reached: &Arc<Mutex<Counters>>,
+    ) -> Result<Guest> {
         let name = kernel.name();
+        let reached = how.coverage.then(|| Arc::clone(reached));
         let boxed = Boxed::start(kernel, how).map_err(Failure::new)?;
-        Ok(Guest { name, boxed, options: options.clone(), logs, counts: Counts::default() })
+        Ok(Guest { name, boxed, options: options.clone(), logs, counts: Counts::default(), reached })
     }
 
     /// What the kernel lacks by its configuration, or its release, taken from what is generated.
@@ -70,10 +81,8 @@ impl Guest {
             Err(NoAnswer::Finding(finding)) => {
                 self.counts.compared += 1;
                 let last = finding.console.lines().rev().find(|line| !line.trim().is_empty());
-                return Some(Difference {
-                    nature: format!("{:?}: {}", finding.kind, without_numbers(last.unwrap_or_default())),
-                    text: finding.to_string(),
-                });
+                let nature = format!("{:?}: {}", finding.kind, without_numbers(last.unwrap_or_default()));
+                return Some(Difference { costly: true, ..Difference::new(nature, finding.to_string()) });
             }
             Err(_) => {
                 self.counts.unanswered += 1;
@@ -101,10 +110,10 @@ impl Guest {
         if ours != said {
             let ours = in_words(ours, &our_log(LEVEL1));
             let theirs = in_words(said, &theirs.log);
-            return Some(Difference {
-                nature: format!("{} for {}", without_numbers(&ours), without_numbers(&theirs)),
-                text: format!("skep:   {ours}\nkernel: {theirs}\n"),
-            });
+            return Some(Difference::new(
+                format!("{} for {}", without_numbers(&ours), without_numbers(&theirs)),
+                format!("skep:   {ours}\nkernel: {theirs}\n"),
+            ));
         }
         if !self.logs {
             return None;
@@ -112,10 +121,10 @@ impl Guest {
         let difference = first_difference(&Mask::of(&made.program), LEVEL2, &our_log(LEVEL2), &theirs.log)?;
         let first = |lines: &[String]| lines.first().cloned().unwrap_or_default();
         let (a, b) = (first(&difference.ours), first(&difference.theirs));
-        Some(Difference {
-            nature: format!("log: `{}` for `{}`", without_numbers(&a), without_numbers(&b)),
-            text: format!("line {}\nskep:   {a}\nkernel: {b}\n", difference.line),
-        })
+        Some(Difference::new(
+            format!("log: `{}` for `{}`", without_numbers(&a), without_numbers(&b)),
+            format!("line {}\nskep:   {a}\nkernel: {b}\n", difference.line),
+        ))
     }
 }
 
@@ -141,6 +150,13 @@ impl Oracle for Guest {
                 found(at, difference);
             }
         }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        let Some(reached) = &self.reached else { return Ok(()) };
+        let counters = self.boxed.coverage().map_err(Failure::new)?;
+        reached.lock().unwrap_or_else(PoisonError::into_inner).extend(counters);
         Ok(())
     }
 

@@ -44,7 +44,7 @@ impl Oracle for Engines {
             self.counts.compared += 1;
             if let Some(text) = engines_differ(&Object::single(program), given.as_input(), BUDGET) {
                 let first: String = without_numbers(&text).chars().take(NATURE).collect();
-                found(at, Difference { nature: format!("engines: {first}"), text });
+                found(at, Difference::new(format!("engines: {first}"), text));
             }
         }
         Ok(())
@@ -84,10 +84,7 @@ impl Oracle for States {
                 Err(Unsound::Violation(violation)) => {
                     self.counts.compared += 1;
                     let nature: String = without_numbers(&violation.what).chars().take(NATURE).collect();
-                    found(
-                        at,
-                        Difference { nature: format!("states: {nature}"), text: violation.to_string() },
-                    );
+                    found(at, Difference::new(format!("states: {nature}"), violation.to_string()));
                 }
             }
         }

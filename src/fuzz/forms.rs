@@ -17,7 +17,7 @@ const DAMAGED: usize = 4;
 
 /// A difference, or a panic, as a finding.
 fn finding(what: &str, check: impl FnOnce() -> Option<String>) -> Option<Difference> {
-    let difference = |nature: String, text: String| Difference { nature: format!("{what}: {nature}"), text };
+    let difference = |nature: String, text: String| Difference::new(format!("{what}: {nature}"), text);
     match catch_unwind(AssertUnwindSafe(check)) {
         Ok(None) => None,
         Ok(Some(text)) => Some(difference(text.lines().next().unwrap_or_default().to_owned(), text)),
@@ -149,8 +149,17 @@ impl Oracle for Text {
                     let _ = read_text(&damaged);
                     None
                 });
-                if let Some(Difference { nature, text }) = difference {
-                    found(at, Difference { nature, text: format!("{text}\n{damaged}") });
+                if let Some(Difference { nature, text, .. }) = difference {
+                    found(
+                        at,
+                        Difference::new(
+                            nature,
+                            format!(
+                                "{text}
+{damaged}"
+                            ),
+                        ),
+                    );
                 }
             }
         }
@@ -232,8 +241,18 @@ impl Oracle for Objects {
                     let _ = skep_object::load(&damaged);
                     None
                 });
-                if let Some(Difference { nature, text }) = difference {
-                    found(at, Difference { nature, text: format!("{text}\n{}", hex::encode(&damaged)) });
+                if let Some(Difference { nature, text, .. }) = difference {
+                    found(
+                        at,
+                        Difference::new(
+                            nature,
+                            format!(
+                                "{text}
+{}",
+                                hex::encode(&damaged)
+                            ),
+                        ),
+                    );
                 }
             }
         }

@@ -139,10 +139,10 @@ impl Host {
         if a.starts_with(COUNTED) && b.starts_with(COUNTED) {
             return None;
         }
-        Some(Difference {
-            nature: format!("log: `{}` for `{}`", without_numbers(&a), without_numbers(&b)),
-            text: format!("line {}\nskep:   {a}\nkernel: {b}\n", difference.line),
-        })
+        Some(Difference::new(
+            format!("log: `{}` for `{}`", without_numbers(&a), without_numbers(&b)),
+            format!("line {}\nskep:   {a}\nkernel: {b}\n", difference.line),
+        ))
     }
 
     /// A difference of verdicts in words.
@@ -160,10 +160,10 @@ impl Host {
             Outcome::Unsupported(what) => what,
         };
         let (our_words, their_words) = (in_words(ours, &our_log), in_words(theirs, &log));
-        Difference {
-            nature: format!("{} for {}", without_numbers(&our_words), without_numbers(&their_words)),
-            text: format!("skep:   {our_words}\nkernel: {their_words}\n"),
-        }
+        Difference::new(
+            format!("{} for {}", without_numbers(&our_words), without_numbers(&their_words)),
+            format!("skep:   {our_words}\nkernel: {their_words}\n"),
+        )
     }
 }
 

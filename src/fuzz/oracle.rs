@@ -15,6 +15,15 @@ pub struct Difference {
     pub nature: String,
     /// In full.
     pub text: String,
+    /// Each look at it takes so long that it is not made smaller.
+    pub costly: bool,
+}
+
+impl Difference {
+    /// A difference that shows at once.
+    pub fn new(nature: String, text: String) -> Difference {
+        Difference { nature, text, costly: false }
+    }
 }
 
 /// Someone who judges programs.
@@ -37,6 +46,14 @@ pub trait Oracle {
     /// # Errors
     /// Where it cannot be asked any more.
     fn judge(&mut self, programs: &[Made], found: &mut dyn FnMut(usize, Difference)) -> Result<()>;
+
+    /// The campaign is over for it.
+    ///
+    /// # Errors
+    /// Where what it has to say at last cannot be had.
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// How many programs were really compared so far, and how many it had no answer for.
     fn counts(&self) -> Counts;

@@ -117,6 +117,12 @@ impl<'b> Smith<'b> {
         &self.world.maps
     }
 
+    /// Writes no statements that make loops: earlier releases than our verifier's latest explore them otherwise, up to
+    /// the limit of instructions.
+    pub fn leave_out_loops(&mut self) {
+        Arc::make_mut(&mut self.world).loops = false;
+    }
+
     /// Makes no programs of types of which `keep` does not hold; it is shown the shortest program of each.
     pub fn retain_types(&mut self, mut keep: impl FnMut(&Program) -> bool) {
         let world = Arc::make_mut(&mut self.world);

@@ -39,6 +39,8 @@ pub(crate) struct World {
     pub settings: Vec<Setting>,
     pub pool: Vec<PoolMap>,
     pub maps: Arc<Vec<MapSpec>>,
+    /// Statements may make loops.
+    pub loops: bool,
     /// BTF of programs that have some.
     pub btf: Arc<[u8]>,
     /// In it, the type of the program's own function, and of all others.
@@ -60,6 +62,7 @@ impl World {
             settings: Vec::new(),
             pool,
             maps,
+            loops: true,
             btf: Arc::from(btf.to_bytes()),
             main_type,
             function_type,

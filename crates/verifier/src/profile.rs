@@ -187,6 +187,16 @@ impl Profile {
         self.since(6, 3)
     }
 
+    /// Functions of programs that may nest get a stack of their own (6.13).
+    pub(crate) fn has_private_stacks(self) -> bool {
+        self.since(6, 13)
+    }
+
+    /// Programs of sessions of user-space probes have a range of results (6.13).
+    pub(crate) fn checks_uprobe_sessions(self) -> bool {
+        self.since(6, 13)
+    }
+
     /// Which instructions there are: `bswap`, sign extensions and signed division since 6.6; `gotol` is in 6.1.176 too.
     pub(crate) fn has_cpu_v4(self) -> bool {
         self.since(6, 6)

@@ -29,7 +29,7 @@ fn any_or(range: Option<(i32, i32)>) -> Wanted {
 }
 
 /// The range of a program of this type, attached like this.
-fn wanted(prog_type: ProgType, attach: AttachType) -> Res<Wanted> {
+fn wanted(profile: crate::profile::Profile, prog_type: ProgType, attach: AttachType) -> Res<Wanted> {
     use AttachType as A;
     Ok(any_or(match prog_type {
         ProgType::CGROUP_SOCK_ADDR => Some(match attach {
@@ -59,7 +59,9 @@ fn wanted(prog_type: ProgType, attach: AttachType) -> Res<Wanted> {
             _ => return Err(ENOTSUPP),
         },
         ProgType::KPROBE => {
-            matches!(attach, A::TRACE_KPROBE_SESSION | A::TRACE_UPROBE_SESSION).then_some((0, 1))
+            let is_session = attach == A::TRACE_KPROBE_SESSION
+                || (attach == A::TRACE_UPROBE_SESSION && profile.checks_uprobe_sessions());
+            is_session.then_some((0, 1))
         }
         ProgType::SK_LOOKUP => Some((0, SK_PASS)),
         ProgType::NETFILTER => Some((0, NF_ACCEPT)),
@@ -103,7 +105,7 @@ impl Env<'_> {
             }
             return Ok(());
         }
-        if let Wanted::In(range) = wanted(self.prog_type, self.expected_attach_type)? {
+        if let Wanted::In(range) = wanted(self.profile(), self.prog_type, self.expected_attach_type)? {
             self.enforce_retval(&reg, regno, range, "At program exit", reg_name)?;
             let egress = self.prog_type == ProgType::CGROUP_SKB
                 && self.expected_attach_type == AttachType::CGROUP_INET_EGRESS;

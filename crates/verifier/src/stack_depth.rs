@@ -27,10 +27,11 @@ impl Env<'_> {
         let subprogs = &self.subprogs[..self.subprog_cnt as usize];
         let has_tail_call = subprogs.iter().any(|sub| sub.has_tail_call);
         // `bpf_enable_priv_stack`.
-        let may_nest = matches!(
-            self.prog_type,
-            ProgType::KPROBE | ProgType::TRACEPOINT | ProgType::PERF_EVENT | ProgType::RAW_TRACEPOINT
-        );
+        let may_nest = self.profile().has_private_stacks()
+            && matches!(
+                self.prog_type,
+                ProgType::KPROBE | ProgType::TRACEPOINT | ProgType::PERF_EVENT | ProgType::RAW_TRACEPOINT
+            );
         for i in (0..self.subprog_cnt as usize).rev() {
             if i == 0 || self.subprogs[i].is_async_cb {
                 self.check_stack_depth_from(i, i == 0 && may_nest && !has_tail_call)?;

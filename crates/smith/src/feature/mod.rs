@@ -20,17 +20,23 @@ pub struct Feature {
     pub name: &'static str,
     /// How often it is tried, beside the others.
     weight: u64,
+    /// It makes a loop.
+    loops: bool,
     /// It calls something, for which `r0` to `r5` must be free.
     calls: bool,
     write: fn(&mut Scene<'_, '_>) -> Option<()>,
 }
 
 const fn row(name: &'static str, weight: u64, write: fn(&mut Scene<'_, '_>) -> Option<()>) -> Feature {
-    Feature { name, weight, calls: false, write }
+    Feature { name, weight, loops: false, calls: false, write }
 }
 
 const fn calling(name: &'static str, weight: u64, write: fn(&mut Scene<'_, '_>) -> Option<()>) -> Feature {
     Feature { calls: true, ..row(name, weight, write) }
+}
+
+const fn looping(feature: Feature) -> Feature {
+    Feature { loops: true, ..feature }
 }
 
 /// All of them.
@@ -66,12 +72,12 @@ pub static FEATURES: &[Feature] = &[
     row("null check", 6, branch::null_check),
     row("exit", 2, branch::exit),
     row("goto", 1, branch::goto),
-    row("counted loop", 4, branch::counted),
-    row("may_goto", 2, branch::may_goto),
+    looping(row("counted loop", 4, branch::counted)),
+    looping(row("may_goto", 2, branch::may_goto)),
     calling("helper", 20, helper::call),
     calling("function", 5, call::function),
-    calling("bpf_loop", 2, call::bpf_loop),
-    calling("bpf_for_each_map_elem", 2, call::for_each),
+    looping(calling("bpf_loop", 2, call::bpf_loop)),
+    looping(calling("bpf_for_each_map_elem", 2, call::for_each)),
     calling("tail call", 2, call::tail_call),
     calling("ring buffer reservation", 3, reference::ring_buffer),
     calling("socket lookup", 3, reference::socket),
@@ -86,7 +92,11 @@ const TRIES: usize = 12;
 pub(crate) fn statement(scene: &mut Scene<'_, '_>) -> Option<usize> {
     // Places where calls are possible are few.
     let calls_only = scene.may_call() && scene.random.one_in(2);
-    let weight = |feature: &Feature| if feature.calls || !calls_only { feature.weight } else { 0 };
+    let loops = scene.world.loops;
+    let weight = |feature: &Feature| {
+        let fits = (feature.calls || !calls_only) && (loops || !feature.loops);
+        if fits { feature.weight } else { 0 }
+    };
     let total = FEATURES.iter().map(weight).sum();
     for _ in 0..TRIES {
         let mut left = scene.random.below(total);
