@@ -110,8 +110,13 @@ pub fn main(args: &Args) -> Result<Verdict> {
     } else {
         None
     };
-    let options =
-        Options { profile: profile(&release(args, guest.as_ref())?)?, cpus: cpus(), ..Options::default() };
+    // User-Mode Linux has one processor.
+    let cpus_there = if matches!(guest, Some((BoxKernel::Uml(_), _))) { 1 } else { cpus() };
+    let options = Options {
+        profile: profile(&release(args, guest.as_ref())?)?,
+        cpus: cpus_there,
+        ..Options::default()
+    };
     let mut smith = Smith::new(Random::new(args.seed), options.clone());
     if options.profile != Profile::LATEST {
         smith.leave_out_loops();

@@ -109,17 +109,18 @@ pub fn replace(program: &Program, at: usize, removed: usize, code: &[Insn]) -> O
 /// The program with no other maps than those that it names.
 #[must_use]
 pub fn with_used_maps(program: &Program) -> Program {
-    let used = program.used_maps();
+    let names_map = |at: usize| {
+        let insn = program.insns[at];
+        let is_map = matches!(insn.src, BPF_PSEUDO_MAP_IDX | BPF_PSEUDO_MAP_IDX_VALUE);
+        let index = usize::try_from(insn.imm).ok().filter(|&index| index < program.maps.len());
+        index.filter(|_| insn.is_ld_imm64() && is_map && !is_second_slot(&program.insns, at))
+    };
+    let mut used: Vec<usize> = (0..program.insns.len()).filter_map(names_map).collect();
+    used.sort_unstable();
+    used.dedup();
     let mut new = program.clone();
     for at in 0..new.insns.len() {
-        let insn = new.insns[at];
-        let is_map = insn.is_ld_imm64()
-            && matches!(insn.src, BPF_PSEUDO_MAP_IDX | BPF_PSEUDO_MAP_IDX_VALUE)
-            && !is_second_slot(&program.insns, at);
-        if is_map
-            && let Ok(index) = usize::try_from(insn.imm)
-            && let Ok(place) = used.binary_search(&index)
-        {
+        if let Some(place) = names_map(at).and_then(|index| used.binary_search(&index).ok()) {
             new.insns[at].imm = place as i32;
         }
     }

@@ -181,10 +181,10 @@ impl Env<'_> {
             return self.refuse_get_func_ip();
         }
         if id == HelperId::TAIL_CALL {
-            if self.cur.curframe() != 0 {
+            if self.profile().tail_calls_return() && self.cur.curframe() != 0 {
                 return self.tail_call_in_subprog(insn_idx_p);
             }
-            changes_data = false;
+            changes_data = self.profile().tail_calls_change_packets();
         }
         if changes_data {
             self.clear_all_pkt_pointers();

@@ -20,7 +20,7 @@ use crate::reg_type::{
 };
 use crate::stack::get_spi;
 use crate::state::Slot;
-use crate::stop::{EACCES, EINVAL, Res, verbose, verifier_bug};
+use crate::stop::{EACCES, EFAULT, EINVAL, Res, verbose, verifier_bug};
 
 /// What the arguments of a call say of the call (`struct bpf_call_arg_meta`).
 #[derive(Clone, Debug, Default)]
@@ -321,6 +321,14 @@ impl Env<'_> {
             self.check_release_arg(&reg, regno, &arg, meta)?;
         }
         if reg.ref_obj_id != 0 && arg.base != Arg::KptrXchgDest {
+            if meta.ref_obj_id != 0 && self.profile().two_references_are_a_bug() {
+                let (first, second) = (reg.ref_obj_id, meta.ref_obj_id);
+                verbose!(
+                    self,
+                    "verifier internal error: more than one arg with ref_obj_id R{regno} {first} {second}\n"
+                );
+                return Err(EFAULT);
+            }
             if meta.ref_obj_id != 0 {
                 verbose!(
                     self,

@@ -187,6 +187,22 @@ impl Profile {
         self.since(6, 3)
     }
 
+    /// A tail call in a function is also walked as one that returns to the function's caller, and one that fails changes
+    /// nothing (6.18.44).
+    pub(crate) fn tail_calls_return(self) -> bool {
+        self.since(6, 18)
+    }
+
+    /// Pointers to the packet are void behind a tail call (6.12.117; earlier ones forget it, later ones know better).
+    pub(crate) fn tail_calls_change_packets(self) -> bool {
+        self.since(6, 12) && !self.tail_calls_return()
+    }
+
+    /// Two arguments with a reference are called an error of the verifier's own (until 6.15).
+    pub(crate) fn two_references_are_a_bug(self) -> bool {
+        !self.since(6, 16)
+    }
+
     /// Functions of programs that may nest get a stack of their own (6.13).
     pub(crate) fn has_private_stacks(self) -> bool {
         self.since(6, 13)
