@@ -172,9 +172,9 @@ pub fn main(args: &Args) -> Result<Verdict> {
         kernel::write_coverage(&evaluate(folder, &counters).map_err(Failure::new)?, path)?;
     }
     if args.json {
-        tell_json(&name, &done)?
+        tell_json(&name, &done)?;
     } else {
-        tell(args, &name, &done)
+        tell(args, &name, &done);
     }
     Ok(Verdict::from_bool(done.state.findings.is_empty()))
 }

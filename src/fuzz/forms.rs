@@ -57,11 +57,11 @@ fn by_name(program: &Program) -> Vec<usize> {
 /// Instructions that name maps by their place in that order.
 fn insns_by_name(program: &Program, order: &[usize]) -> Vec<Insn> {
     let mut insns = program.insns.clone();
-    for at in 0..insns.len() {
+    for (at, insn) in insns.iter_mut().enumerate() {
         let names_map = skep_isa::decode(&program.insns, at)
             .is_ok_and(|decoded| matches!(decoded.op(), Op::LdImm64(kind) if kind.is_map()));
-        if names_map && let Some(place) = order.iter().position(|&map| map as i32 == insns[at].imm) {
-            insns[at].imm = place as i32;
+        if names_map && let Some(place) = order.iter().position(|&map| map as i32 == insn.imm) {
+            insn.imm = place as i32;
         }
     }
     insns

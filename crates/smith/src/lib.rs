@@ -127,7 +127,7 @@ impl<'b> Smith<'b> {
     pub fn retain_types(&mut self, mut keep: impl FnMut(&Program) -> bool) {
         let world = Arc::make_mut(&mut self.world);
         let programs: Vec<Program> = world.shortest();
-        let mut kept = programs.iter().map(|program| keep(program));
+        let mut kept = programs.iter().map(&mut keep);
         world.settings.retain(|_| kept.next().unwrap_or(true));
     }
 

@@ -50,7 +50,7 @@ fn typed(mut spec: MapSpec, member: Option<(&str, u32)>) -> MapSpec {
                 (0..count).flat_map(|i| [names[i as usize % 2], unit, i * size / count * 8]).collect();
             let special = btf.add_type(Kind::Struct, name, count, size, &inner);
             let mut members = vec![btf.add_string("special"), special, 0];
-            let first = size.next_multiple_of(8) / 8;
+            let first = size.div_ceil(8);
             for at in first..spec.value_size / 8 {
                 members.extend([btf.add_string(&format!("n{at}")), u64_type, at * 64]);
             }

@@ -22,6 +22,8 @@ use crate::loose::{Location, Loose, Why};
 const AT_PKT_END: i32 = -1;
 /// The same, and certainly behind (`BEYOND_PKT_END`).
 const BEYOND_PKT_END: i32 = -2;
+/// Registers that a call overwrites, `r0` to `r5`.
+const CALLER_SAVED: usize = 6;
 /// Elements that are looked at for one that a pointer with a variable offset may have come from.
 const ELEMENTS: usize = 1024;
 
@@ -33,6 +35,8 @@ pub(crate) struct Concrete<'a> {
     pub base: usize,
     /// Registers of all frames from depth 0, those of callers as they were at their call.
     pub frames: &'a [[u64; 11]],
+    /// The last frame is in a helper, so that what the call overwrites and takes does not count.
+    pub in_helper: bool,
 }
 
 /// Where and why a machine is outside of a state.
@@ -75,7 +79,8 @@ impl Concrete<'_> {
         let mut look = Look { loose: Loose::default(), outside: Vec::new(), members: Vec::new(), excuse };
         let mut bytes = [0; 512];
         for (f, frame) in frames.iter().enumerate() {
-            for (r, reg) in frame.regs.iter().enumerate() {
+            let first = if self.in_helper && f + 1 == frames.len() { CALLER_SAVED } else { 0 };
+            for (r, reg) in frame.regs.iter().enumerate().skip(first) {
                 if reg.ty != NOT_INIT {
                     let value = self.frames[self.base + f][r];
                     look.at(Location::Reg(f, r as u8), reg, value, self.register(reg, value));

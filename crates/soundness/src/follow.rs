@@ -142,7 +142,7 @@ impl Follower<'_> {
             return Ok(());
         }
         let level = state.levels.last().expect("there is one");
-        let here = Here { follower: self, step, frames: &state.frames, base: level.base };
+        let here = Here { follower: self, step, frames: &state.frames, base: level.base, in_helper: false };
         let mut missed = Missed::NoPath;
         let mut next: Vec<Position> = Vec::new();
         for position in &level.at {
@@ -178,7 +178,7 @@ impl Follower<'_> {
 
     /// The start of a function that is verified on its own.
     fn enter(&self, step: &Step<'_>, frames: &[[u64; 11]], base: usize) -> Result<Vec<Position>, String> {
-        let here = Here { follower: self, step, frames, base };
+        let here = Here { follower: self, step, frames, base, in_helper: false };
         let roots = self.explored.roots(step.slot() as u32);
         here.choose(roots, &Loose::default()).map_err(|missed| missed.to_string())
     }
@@ -194,6 +194,8 @@ struct Here<'a> {
     step: &'a Step<'a>,
     frames: &'a [[u64; 11]],
     base: usize,
+    /// The machine is in a helper that calls back, which has its arguments already.
+    in_helper: bool,
 }
 
 impl Here<'_> {
@@ -224,7 +226,7 @@ impl Here<'_> {
         }
         // The verifier goes back to the call, from where the callback is called again or the program goes on. The
         // caller's registers are there what they were at the call.
-        let at_call = Here { frames: &before[..before.len() - 1], ..*self };
+        let at_call = Here { frames: &before[..before.len() - 1], in_helper: true, ..*self };
         any(node.next.iter().map(|&call| {
             let call = at_call.arrive(call, &loose)?;
             self.follow(&call, before)
@@ -243,7 +245,13 @@ impl Here<'_> {
     /// The position at a visit, or at the kept state that covers it, if that contains the machine.
     fn arrive(&self, visit: VisitId, loose: &Loose) -> Result<Position, Missed> {
         let explored = self.follower.explored;
-        let machine = Concrete { explored, step: self.step, base: self.base, frames: self.frames };
+        let machine = Concrete {
+            explored,
+            step: self.step,
+            base: self.base,
+            frames: self.frames,
+            in_helper: self.in_helper,
+        };
         let node = explored.node(visit);
         let loose = machine.inside(&node.frames, &|at| loose.get(at)).map_err(Missed::Outside)?;
         let Some(covering) = &node.covered else { return Ok(Position { visit, loose }) };

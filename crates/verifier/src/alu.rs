@@ -4,6 +4,7 @@
 use skep_isa::{Insn, class, opcode};
 
 use crate::env::Env;
+use crate::planted::{self, Planted};
 use crate::reg::{BPF_ADD_CONST, BPF_ADD_CONST32, BPF_ADD_CONST64, DEF_NOT_SUBREG, Reg};
 use crate::reg_arg::RegArg;
 use crate::reg_type::{PTR_TO_ARENA, SCALAR_VALUE};
@@ -172,7 +173,11 @@ impl Env<'_> {
             (true, false) => self.mov_reg_32(insn, dst, src),
             (false, _) => {
                 self.mark_reg_unknown(dst);
-                let imm = if wide { i64::from(insn.imm) as u64 } else { u64::from(insn.imm as u32) };
+                let imm = if wide || planted::is(Planted::MovImmSign) {
+                    i64::from(insn.imm) as u64
+                } else {
+                    u64::from(insn.imm as u32)
+                };
                 let reg = self.reg_mut(dst);
                 reg.ty = SCALAR_VALUE;
                 reg.mark_known(imm);
@@ -262,7 +267,9 @@ impl Env<'_> {
             self.mark_reg_unknown(dst);
         }
         let reg = self.reg_mut(dst);
-        reg.val.zext_32_to_64();
+        if !planted::is(Planted::Mov32Bounds) {
+            reg.val.zext_32_to_64();
+        }
         reg.val.sync();
         Ok(())
     }

@@ -13,6 +13,7 @@ use crate::alu::op;
 use crate::env::Env;
 use crate::linked_regs::LinkedRegs;
 use crate::log;
+use crate::planted::{self, Planted};
 use crate::print::{fmt_reg_mask, fmt_stack_mask};
 use crate::reg_type::SCALAR_VALUE;
 use crate::state::{BPF_MAIN_FUNC, BPF_REG_FP, JmpHistoryEntry, StateId, VerifierState};
@@ -313,7 +314,7 @@ impl Env<'_> {
         if opcode == opcode::EXIT & op::MASK {
             return self.backtrack_exit(subseq_idx).map(|()| false);
         }
-        if insn.code & opcode::X != 0 {
+        if insn.code & opcode::X != 0 && !planted::is(Planted::JumpPrecision) {
             if !self.bt.is_reg_set(dreg) && !self.bt.is_reg_set(sreg) {
                 return Ok(false);
             }

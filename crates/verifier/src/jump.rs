@@ -13,6 +13,7 @@ use crate::linked_regs::{LinkedReg, LinkedRegs};
 use crate::log;
 use crate::map::{Map, field};
 use crate::mem::{is_pointer_value, is_trusted_reg};
+use crate::planted::{self, Planted};
 use crate::profile::Profile;
 use crate::ptr_alu::BPF_MAX_VAR_OFF;
 use crate::reg::{BPF_ADD_CONST, BPF_ADD_CONST32, Reg};
@@ -140,6 +141,9 @@ fn mark_ptr_or_null_reg(maps: &[Map<'_>], reg: &mut Reg, id: u32, is_null: bool)
     if reg.val.smin != 0 || reg.val.smax != 0 || !reg.val.var_off.equals_const(0) {
         return;
     }
+    if planted::is(Planted::MoveOrNull) {
+        reg.off = 0;
+    }
     if reg.off != 0 && !reg.ty.has(MEM_ALLOC | NON_OWN_REF) {
         return;
     }
@@ -173,7 +177,7 @@ fn find_good_pkt_pointers(st: &mut VerifierState, dst: &Reg, range_right_open: b
     if dst.val.umax > MAX_PACKET_OFF || dst.val.umax + dst.off as u64 > MAX_PACKET_OFF {
         return;
     }
-    let new_range = dst.off + i32::from(range_right_open);
+    let new_range = dst.off + i32::from(range_right_open) + i32::from(planted::is(Planted::PacketOneMore));
     st.for_each_reg(|reg| {
         if reg.ty == dst.ty && reg.id == dst.id {
             reg.set_range(reg.range().max(new_range));
@@ -435,7 +439,8 @@ impl Env<'_> {
         let same = fake.is_none() && dst == src;
         let mut not_taken = Sides::new(dst_reg.val, src_reg.val, same);
         not_taken.refine(invert(opcode), is_jmp32);
-        let mut taken = Sides::new(dst_reg.val, src_reg.val, same);
+        let learnt = if planted::is(Planted::FakeReg) { *not_taken.second() } else { src_reg.val };
+        let mut taken = Sides::new(dst_reg.val, learnt, same);
         taken.refine(opcode, is_jmp32);
         let store =
             |st: &mut VerifierState, regno: u32, val: Scalar| st.cur_mut().regs[regno as usize].val = val;

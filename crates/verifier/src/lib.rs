@@ -44,6 +44,8 @@ mod options;
 mod outcome;
 mod packet;
 mod paths;
+#[cfg_attr(not(feature = "planted"), allow(dead_code))]
+mod planted;
 mod print;
 mod profile;
 mod ptr_alu;
@@ -69,6 +71,8 @@ pub use check::{verify, verify_with};
 pub use observe::{Cover, Observer, Visit};
 pub use options::{Caps, Options};
 pub use outcome::{Outcome, Stats, Verdict};
+#[cfg(feature = "planted")]
+pub use planted::{Planted, plant};
 pub use profile::Profile;
 pub use reg::{Link, MapRef, Reg};
 pub use reg_type::RegType;

@@ -5,6 +5,7 @@ use skep_isa::{Insn, class, opcode};
 
 use crate::env::Env;
 use crate::log;
+use crate::planted::{self, Planted};
 use crate::state::CALLER_SAVED;
 use crate::stop::{Res, verbose};
 
@@ -44,6 +45,7 @@ impl Env<'_> {
             (class::LD, opcode::IMM) if insn.is_ld_imm64() => (0, dst),
             (class::LDX, opcode::MEM | opcode::MEMSX) => (src, dst),
             (class::ST, opcode::MEM) => (dst, 0),
+            (class::STX, opcode::MEM) if planted::is(Planted::StoreNotLive) => (dst, 0),
             (class::STX, opcode::MEM) => (dst | src, 0),
             (class::STX, opcode::ATOMIC) => match insn.imm {
                 CMPXCHG => (r0 | dst | src, r0),

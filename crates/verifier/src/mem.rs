@@ -11,6 +11,7 @@ use crate::env::Env;
 use crate::helper_arg::CallArgMeta;
 use crate::jump::mark_ptr_not_null_reg;
 use crate::map::field;
+use crate::planted::{self, Planted};
 use crate::ptr_alu::BPF_MAX_VAR_OFF;
 use crate::reg::{DEF_NOT_SUBREG, Reg};
 use crate::reg_arg::RegArg;
@@ -125,7 +126,8 @@ impl Env<'_> {
         zero_size_allowed: bool,
     ) -> Res {
         let size_ok = size > 0 || (size == 0 && zero_size_allowed);
-        if off >= 0 && size_ok && (off as u64).wrapping_add(size as u64) <= mem_size.into() {
+        let size_counted = if planted::is(Planted::MapEnd) { size.min(1) } else { size };
+        if off >= 0 && size_ok && (off as u64).wrapping_add(size_counted as u64) <= mem_size.into() {
             return Ok(());
         }
         let reg = self.reg(regno);

@@ -7,6 +7,7 @@ use skep_uapi::helper::{PTR_MAYBE_NULL, PTR_UNTRUSTED};
 
 use crate::alu::{alu_string, op};
 use crate::env::Env;
+use crate::planted::{self, Planted};
 use crate::reg::Reg;
 use crate::reg_type::{
     CONST_PTR_TO_DYNPTR, CONST_PTR_TO_MAP, PTR_TO_BTF_ID, PTR_TO_BUF, PTR_TO_CTX, PTR_TO_FLOW_KEYS,
@@ -94,7 +95,7 @@ impl Env<'_> {
             verbose!(self, "R{dst} 32-bit pointer arithmetic prohibited\n");
             return Err(EACCES);
         }
-        if ptr.ty.has(PTR_MAYBE_NULL) {
+        if ptr.ty.has(PTR_MAYBE_NULL) && !planted::is(Planted::MoveOrNull) {
             let ty = self.reg_type_str(ptr.ty);
             verbose!(self, "R{dst} pointer arithmetic on {ty} prohibited, null-check it first\n");
             return Err(EACCES);

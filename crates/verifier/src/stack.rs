@@ -12,6 +12,7 @@ use crate::backtrack::insn_stack_access_flags;
 use crate::env::Env;
 use crate::helper_arg::CallArgMeta;
 use crate::mem::{Access, AccessSrc, is_pointer_value};
+use crate::planted::{self, Planted};
 use crate::ptr_alu::BPF_MAX_VAR_OFF;
 use crate::reg::Reg;
 use crate::reg_type::{
@@ -280,6 +281,9 @@ impl Env<'_> {
                 zero_used = true;
                 continue;
             }
+            if planted::is(Planted::VarStoreKeeps) && was == Slot::Spill {
+                continue;
+            }
             scrub_special_slot(slot);
             let stays_zero = writing_zero && was == Slot::Zero;
             zero_used |= stays_zero;
@@ -402,7 +406,9 @@ impl Env<'_> {
     fn fill(&mut self, slot: &StackSlot, off: i32, size: i32, dst_regno: Option<u32>) -> Res<bool> {
         let reg = &slot.spilled;
         let spill_size = slot.bytes.iter().rev().take_while(|&&b| b == Slot::Spill).count() as i32;
-        if size == BPF_REG_SIZE && spill_size == BPF_REG_SIZE {
+        let whole = size == BPF_REG_SIZE && spill_size == BPF_REG_SIZE;
+        let wrong = planted::is(Planted::FillWhole) && reg.ty == SCALAR_VALUE;
+        if whole || wrong {
             match dst_regno {
                 Some(dst) => *self.reg_mut(dst) = *reg,
                 None if is_pointer_value(self.allow_ptr_leaks, reg) => {

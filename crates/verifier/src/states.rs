@@ -7,6 +7,7 @@
 
 use crate::env::{Env, StateList};
 use crate::log;
+use crate::planted::{self, Planted};
 use crate::reg::{BPF_ADD_CONST, Reg};
 use crate::reg_type::{
     NOT_INIT, PTR_TO_ARENA, PTR_TO_BUF, PTR_TO_MAP_KEY, PTR_TO_MAP_VALUE, PTR_TO_MEM, PTR_TO_PACKET,
@@ -70,7 +71,7 @@ impl IdMap {
     /// `check_scalar_ids`: a kept number without id may be linked to any now; a current one without is unlike any
     /// other.
     fn check_scalar(&mut self, old: u32, mut cur: u32) -> bool {
-        if old == 0 {
+        if old == 0 || planted::is(Planted::IdsIgnored) {
             return true;
         }
         if cur == 0 {
@@ -84,6 +85,9 @@ impl IdMap {
 
 /// `range_within`: the current range lies in the kept one.
 fn range_within(old: &Scalar, cur: &Scalar) -> bool {
+    if planted::is(Planted::RangeUmax) {
+        return old.umin <= cur.umin && old.smin <= cur.smin;
+    }
     old.umin <= cur.umin
         && old.umax >= cur.umax
         && old.smin <= cur.smin
@@ -122,7 +126,10 @@ impl Comparison<'_> {
         if old.ty != cur.ty {
             return false;
         }
-        let within = || range_within(&old.val, &cur.val) && old.val.var_off.contains(cur.val.var_off);
+        let within = || {
+            let bits = planted::is(Planted::RangeUmax) || old.val.var_off.contains(cur.val.var_off);
+            range_within(&old.val, &cur.val) && bits
+        };
         match old.ty.base() {
             SCALAR_VALUE => {
                 if self.explore_alu_limits {

@@ -116,8 +116,11 @@ pub(super) fn moves(scene: &mut Scene<'_, '_>) -> Option<()> {
 
 /// A pointer moved by a number, known or bounded.
 pub(super) fn pointer(scene: &mut Scene<'_, '_>) -> Option<()> {
+    // Pointers that may be null are not to be moved; a verifier that lets them is wrong.
+    let daring = scene.random.one_in(16);
     let movable = |reg: &skep_verifier::Reg| {
-        matches!(reg.ty, PTR_TO_MAP_VALUE | PTR_TO_STACK | PTR_TO_PACKET | PTR_TO_PACKET_META)
+        let ty = if daring { reg.ty.base() } else { reg.ty };
+        matches!(ty, PTR_TO_MAP_VALUE | PTR_TO_STACK | PTR_TO_PACKET | PTR_TO_PACKET_META)
     };
     let src = if scene.random.one_in(4) { FP } else { scene.reg_with(movable)? };
     let dst = scene.free()?;

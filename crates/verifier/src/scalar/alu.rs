@@ -5,6 +5,7 @@
 //! [`Scalar::zext_32_to_64`]. [`Scalar::sync`] comes last in any case.
 
 use super::Scalar;
+use crate::planted::{self, Planted};
 use crate::tnum::Tnum;
 
 /// Operations whose bounds of 64 and of 32 bits follow the same rules.
@@ -24,6 +25,7 @@ macro_rules! both_widths {
                 let (max, max_overflows) = dst.$umax.overflowing_add(src.$umax);
                 // Where both overflow the range has moved around as a whole.
                 let split = !min_overflows && max_overflows;
+                let split = split && !crate::planted::is(crate::planted::Planted::AddOverflow);
                 (dst.$umin, dst.$umax) = if split { (0, <$unsigned>::MAX) } else { (min, max) };
             }
 
@@ -150,6 +152,9 @@ impl Scalar {
     /// low half and for the whole.
     fn bitwise(&mut self, src: &Scalar, half_bounds: (u32, u32), wide_bounds: (u64, u64)) {
         match half::known(self) {
+            Some(_) if src.var_off.subreg_is_const() && planted::is(Planted::Bitwise32Stale) => {
+                self.know_32(self.u32_min);
+            }
             Some(value) if src.var_off.subreg_is_const() => self.know_32(value),
             _ => half::bitwise(self, half_bounds.0, half_bounds.1),
         }
@@ -174,7 +179,11 @@ impl Scalar {
     pub fn or(&mut self, src: &Scalar) {
         self.var_off = self.var_off.or(src.var_off);
         let Tnum { value, mask } = self.var_off.subreg();
-        let half_bounds = (self.u32_min.max(src.u32_min), (value | mask) as u32);
+        let mut half_bounds = (self.u32_min.max(src.u32_min), (value | mask) as u32);
+        let wide = (self.umin.max(src.umin) as u32, (self.umax | src.umax) as u32);
+        if planted::is(Planted::Or32FromWide) && wide.0 <= wide.1 {
+            half_bounds = wide;
+        }
         let wide_bounds = (self.umin.max(src.umin), self.var_off.value | self.var_off.mask);
         self.bitwise(src, half_bounds, wide_bounds);
     }
@@ -232,9 +241,15 @@ impl Scalar {
     pub fn rsh_32(&mut self, src: &Scalar) {
         let (min, max) = (src.u32_min, src.u32_max);
         (self.s32_min, self.s32_max) = (i32::MIN, i32::MAX);
-        self.var_off = self.var_off.subreg().rshift(min as u8);
-        self.u32_min >>= max & 31;
-        self.u32_max >>= min & 31;
+        let wide = planted::is(Planted::Rsh32Wide);
+        let from = if wide { self.var_off } else { self.var_off.subreg() };
+        self.var_off = from.rshift(min as u8);
+        if wide {
+            self.unbound_32();
+        } else {
+            self.u32_min >>= max & 31;
+            self.u32_max >>= min & 31;
+        }
         self.unbound_64();
         self.update_32();
     }
@@ -310,6 +325,11 @@ impl Scalar {
         if self.smax >> bits == self.smin >> bits {
             let (a, b) = (extend(self.smax), extend(self.smin));
             let (min, max) = (a.min(b), a.max(b));
+            if planted::is(Planted::SignCrossing) {
+                let (s32_min, s32_max) = (min as i32, max as i32);
+                *self = Scalar { smin: min, smax: max, s32_min, s32_max, ..Scalar::UNKNOWN };
+                return;
+            }
             if (max >= 0) == (min >= 0) {
                 (self.smin, self.smax, self.umin, self.umax) = (min, max, min as u64, max as u64);
                 (self.s32_min, self.s32_max) = (min as i32, max as i32);

@@ -2,6 +2,7 @@
 //! How the five descriptions of a number sharpen one another (`reg_bounds_sync @ 6.18`).
 
 use super::Scalar;
+use crate::planted::{self, Planted};
 use crate::tnum::Tnum;
 
 /// What 32-bit bounds can say of the halves of 64-bit ones.
@@ -68,6 +69,9 @@ impl Scalar {
 
     /// `__reg32_deduce_bounds`: the low half from the whole, and each sign from the other.
     fn deduce_32(&mut self) {
+        if planted::is(Planted::Low32FromWide) && self.umin <= u32::MAX.into() {
+            self.at_least_u32(self.umin as u32);
+        }
         if self.umin >> 32 == self.umax >> 32 {
             let (low_min, low_max) = (self.umin as u32, self.umax as u32);
             self.at_least_u32(low_min);
@@ -152,7 +156,12 @@ impl Scalar {
     /// `__reg_bound_offset`: known bits from unsigned bounds.
     fn bound_offset(&mut self) {
         let whole = self.var_off.intersect(Tnum::range(self.umin, self.umax));
-        let low = whole.subreg().intersect(Tnum::range(self.u32_min.into(), self.u32_max.into()));
+        let (mut min, mut max) = (self.u32_min, self.u32_max);
+        if planted::is(Planted::Bound32Cut) && self.umin as u32 <= self.umax as u32 {
+            (min, max) = (self.umin as u32, self.umax as u32);
+            self.unbound_32();
+        }
+        let low = whole.subreg().intersect(Tnum::range(min.into(), max.into()));
         self.var_off = whole.clear_subreg().or(low);
     }
 
