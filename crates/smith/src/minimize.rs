@@ -41,10 +41,8 @@ pub fn minimize(program: &Program, most: usize, shows: &mut dyn FnMut(&Program) 
         }
     }
     for at in 0..best.insns.len() {
-        for candidate in simpler(&best, at) {
-            if ask(&candidate, &mut left) {
-                best = candidate;
-            }
+        while let Some(simpler) = simpler(&best, at).into_iter().find(|candidate| ask(candidate, &mut left)) {
+            best = simpler;
         }
     }
     best
@@ -60,7 +58,7 @@ fn without(program: &Program, at: usize, len: usize) -> Option<Program> {
     replace(program, at, len, &[])
 }
 
-/// The program with one instruction made simpler.
+/// The program with one instruction made simpler, the simplest first.
 fn simpler(program: &Program, at: usize) -> Vec<Program> {
     let insn = program.insns[at];
     if is_second_slot(&program.insns, at) {
@@ -74,7 +72,8 @@ fn simpler(program: &Program, at: usize) -> Vec<Program> {
     let is_alu = matches!(insn.class(), class::ALU | class::ALU64);
     let mut candidates = Vec::new();
     if is_alu && insn.code & opcode::X == 0 && insn.imm != 0 {
-        candidates.extend([0, 1, insn.imm / 2].map(|imm| with(Insn { imm, ..insn })));
+        let smaller = [0, 1, insn.imm / 2].into_iter().filter(|&imm| imm != insn.imm);
+        candidates.extend(smaller.map(|imm| with(Insn { imm, ..insn })));
     }
     if insn.class() == class::ALU {
         candidates.push(with(Insn { code: insn.code | class::ALU64, ..insn }));

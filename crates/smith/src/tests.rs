@@ -24,7 +24,7 @@ fn most_programs_are_accepted() {
     let mut types = BTreeSet::new();
     let mut reasons: BTreeMap<String, u32> = BTreeMap::new();
     let (mut made, mut accepted, mut len) = (0, 0, 0);
-    for _ in 0..20_000 {
+    for _ in 0..8_000 {
         let one = smith.make();
         if one.mutated {
             continue;
