@@ -224,11 +224,13 @@ impl Here<'_> {
             let forked = forks.map(|&fork| self.follow(&at_fork.arrive(fork, &position.loose)?, before));
             return any([next].into_iter().chain(forked));
         }
+        let Some(caller) = node.frames.len().checked_sub(2) else { return Err(Missed::NoPath) };
         // The verifier goes back to the call, from where the callback is called again or the program goes on. The
         // caller's registers are there what they were at the call.
         let at_call = Here { frames: &before[..before.len() - 1], in_helper: true, ..*self };
         any(node.next.iter().map(|&call| {
-            let call = at_call.arrive(call, &loose)?;
+            let mut call = at_call.arrive(call, &loose)?;
+            call.loose.loosen_caller_saved(caller);
             self.follow(&call, before)
         }))
     }

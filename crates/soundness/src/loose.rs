@@ -119,6 +119,13 @@ impl Loose {
         }
     }
 
+    /// Lets `r0` to `r5` of a frame be anything.
+    pub fn loosen_caller_saved(&mut self, frame: usize) {
+        for r in 0..6 {
+            self.0.entry(Location::Reg(frame, r)).or_insert(Why::Dead);
+        }
+    }
+
     /// Takes what `before` has of `r0` to `r5` of a frame.
     pub fn keep_caller_saved(&mut self, before: &Loose, frame: usize) {
         for r in 0..6 {

@@ -59,7 +59,7 @@ pub(super) fn alu_live(scene: &mut Scene<'_, '_>) -> Option<()> {
     Some(())
 }
 
-fn operate(scene: &mut Scene<'_, '_>, dst: u8, other: Option<u8>) {
+pub(super) fn operate(scene: &mut Scene<'_, '_>, dst: u8, other: Option<u8>) {
     let width = width(scene);
     let op = scene.random.pick(&OPS);
     let signed = matches!(op, op::DIV | op::MOD) && scene.random.one_in(2);

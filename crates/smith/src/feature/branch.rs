@@ -51,6 +51,23 @@ fn either(scene: &mut Scene<'_, '_>, skip: crate::code::Jump) {
     }
 }
 
+/// An operation on a number that was compared with a constant of 64 bits.
+pub(super) fn wide_bound(scene: &mut Scene<'_, '_>) -> Option<()> {
+    let number = scene.scalar()?;
+    let dst = scene.free()?;
+    let bound = scene.free()?;
+    let edge = scene.random.pick(&[1 << 31, 1 << 32, 1 << 33, 1 << 63, u64::from(u32::MAX) << 8]);
+    let near = scene.random.below(16);
+    scene.code.mov(dst, number);
+    scene.code.imm64(bound, edge.wrapping_add(near).wrapping_sub(8));
+    let code = scene.random.pick(&CONDITIONS);
+    let skip = scene.code.jump_reg(code | class::JMP, dst, bound);
+    super::alu::operate(scene, dst, None);
+    scene.code.land(skip);
+    super::alu::operate(scene, dst, None);
+    Some(())
+}
+
 /// A pointer that may be null, used where it is not.
 pub(super) fn null_check(scene: &mut Scene<'_, '_>) -> Option<()> {
     let r = scene.reg_with(|reg| reg.ty.has(PTR_MAYBE_NULL))?;

@@ -167,6 +167,33 @@ pub(super) fn variable(scene: &mut Scene<'_, '_>) -> Option<()> {
     Some(())
 }
 
+/// Memory at a distance whose bound is right on one path, and on the other too large: what a verifier accepts that forgets
+/// what the bound was on the way.
+pub(super) fn bound_of_one_path(scene: &mut Scene<'_, '_>) -> Option<()> {
+    let region = scene.region(2, false).filter(|region| region.movable)?;
+    let (chooser, number) = (scene.scalar()?, scene.scalar()?);
+    let (index, bound, pointer) = (scene.free()?, scene.free()?, scene.free()?);
+    let right = (region.len() - 1).min(1 << 20) as i32;
+    scene.reg(region.base)?;
+    scene.code.mov(index, number);
+    scene.code.alu(op::AND, index, i32::MAX);
+    let bit = scene.random.below(3) as i32;
+    let other = scene.code.jump(class::JMP | op::JSET, chooser, 1 << bit);
+    scene.code.mov_imm(bound, right);
+    let end = scene.code.jump(opcode::JA, 0, 0);
+    scene.code.land(other);
+    let wrong = if scene.random.one_in(4) { 0 } else { i32::MAX };
+    scene.code.mov_imm(bound, wrong);
+    scene.code.land(end);
+    let out = scene.code.jump_reg(class::JMP | op::JGT, index, bound);
+    scene.code.mov(pointer, region.base);
+    scene.code.alu(op::ADD, pointer, region.lo as i32);
+    scene.code.alu_reg(op::ADD, pointer, index);
+    scene.code.load(Size::B, bound, pointer, 0);
+    scene.code.land(out);
+    Some(())
+}
+
 /// An atomic operation on memory or stack.
 pub(super) fn atomic(scene: &mut Scene<'_, '_>) -> Option<()> {
     if scene.random.one_in(2) {
