@@ -274,14 +274,26 @@ pub(super) fn ctx_store(scene: &mut Scene<'_, '_>) -> Option<()> {
 
 /// A field of a socket or of flow keys.
 pub(super) fn structure_load(scene: &mut Scene<'_, '_>) -> Option<()> {
-    let r = scene.reg_with(|reg| {
+    let known = scene.reg_with(|reg| {
         !reg.ty.has(PTR_MAYBE_NULL)
             && matches!(
                 reg.ty.base(),
                 PTR_TO_SOCKET | PTR_TO_SOCK_COMMON | PTR_TO_TCP_SOCK | PTR_TO_FLOW_KEYS
             )
-    })?;
-    let rules = match scene.reg(r)?.ty.base() {
+    });
+    let (r, ty) = match known {
+        Some(r) => (r, scene.reg(r)?.ty.base()),
+        None => {
+            let (yields, ty) =
+                scene.random.pick(&[(Yields::Socket, PTR_TO_SOCKET), (Yields::FlowKeys, PTR_TO_FLOW_KEYS)]);
+            let ctx = scene.ctx()?;
+            let (off, size) = scene.ctx_pointer(yields)?;
+            let dst = scene.free()?;
+            scene.code.load(size, dst, ctx, off);
+            (dst, ty)
+        }
+    };
+    let rules = match ty {
         PTR_TO_SOCKET => SOCK,
         PTR_TO_SOCK_COMMON => SOCK_COMMON,
         PTR_TO_TCP_SOCK => TCP_SOCK,
