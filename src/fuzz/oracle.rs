@@ -96,9 +96,11 @@ pub fn leave_out_what_is_missing(
     let mut calls = Vec::new();
     smith.retain_helpers(|program, helper| {
         if doubtful(helper) {
-            let call =
-                [Insn::new(opcode::CALL, 0, 0, 0, helper.0 as i32), Insn::new(opcode::EXIT, 0, 0, 0, 0)];
-            calls.push(Program { insns: call.to_vec(), ..program.clone() });
+            // In front of what the program returns.
+            let mut with_call = program.clone();
+            let at = with_call.insns.len() - 2;
+            with_call.insns.insert(at, Insn::new(opcode::CALL, 0, 0, 0, helper.0 as i32));
+            calls.push(with_call);
         }
         true
     });

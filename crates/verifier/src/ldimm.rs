@@ -115,6 +115,10 @@ impl<'p> Env<'p> {
                 verbose!(self, "tracing progs cannot use bpf_spin_lock yet\n");
                 return Err(EINVAL);
             }
+            if self.sleepable && self.profile().limits_sleepable_maps() {
+                verbose!(self, "sleepable progs cannot use bpf_spin_lock yet\n");
+                return Err(EINVAL);
+            }
         }
         if tracing && map.record.has(field::TIMER) {
             verbose!(self, "tracing progs cannot use bpf_timer yet\n");
@@ -126,6 +130,12 @@ impl<'p> Env<'p> {
         }
         if map.map_type == MapType::STRUCT_OPS {
             verbose!(self, "bpf_struct_ops map cannot be used in prog\n");
+            return Err(EINVAL);
+        }
+        let limited = self.profile().limits_sleepable_maps();
+        let later = matches!(map.map_type, MapType::QUEUE | MapType::STACK | MapType::CGRP_STORAGE);
+        if self.sleepable && limited && (later || !takes_sleepable(map.map_type)) {
+            verbose!(self, "Sleepable programs can only use array, hash, and ringbuf maps\n");
             return Err(EINVAL);
         }
         if self.sleepable && !takes_sleepable(map.map_type) {

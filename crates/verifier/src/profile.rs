@@ -198,6 +198,11 @@ impl Profile {
         self.since(6, 12) && !self.tail_calls_return()
     }
 
+    /// Programs that may sleep use fewer types of maps, and none with a lock (6.1).
+    pub(crate) fn limits_sleepable_maps(self) -> bool {
+        !self.since(6, 12)
+    }
+
     /// Two arguments with a reference are called an error of the verifier's own (until 6.15).
     pub(crate) fn two_references_are_a_bug(self) -> bool {
         !self.since(6, 16)
