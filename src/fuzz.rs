@@ -8,18 +8,19 @@ mod forms;
 mod found;
 mod host;
 mod oracle;
+mod ours;
 
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
-use skep_kernel_load::{BoxKernel, BoxOptions, Counters, evaluate};
+use skep_kernel_load::{BoxKernel, BoxOptions, Counters};
 use skep_smith::{Random, Smith};
 use skep_verifier::{Options, Profile};
 
-use crate::kernel::{self, BoxArgs};
+use crate::kernel::{self, BoxArgs, HOST};
 use crate::report::{Failure, Result, Verdict, print};
 use crate::verifier::{cpus, profile};
 use campaign::{Done, Plan, State};
@@ -98,8 +99,6 @@ pub struct Args {
     pub json: bool,
 }
 
-/// The running kernel.
-const HOST: &str = "host";
 /// Seconds of a campaign that has no other end.
 const USUAL_TIME: u64 = 10;
 
@@ -164,17 +163,16 @@ pub fn main(args: &Args) -> Result<Verdict> {
             }
         })
     };
-    let name = open()?.name();
     let done = campaign::run(&plan, &smith, state, folder.as_ref(), &open)?;
-    if let (Some(path), Some((BoxKernel::Uml(image), _))) = (&args.boxes.coverage, &guest) {
-        let counters = reached.lock().unwrap_or_else(PoisonError::into_inner);
-        let folder = image.path.parent().unwrap_or(Path::new("."));
-        kernel::write_coverage(&evaluate(folder, &counters).map_err(Failure::new)?, path)?;
+    if let (Some(path), Some((kernel, _))) = (&args.boxes.coverage, &guest)
+        && let Some(coverage) = kernel.reached(&reached.lock().unwrap_or_else(PoisonError::into_inner))
+    {
+        kernel::write_coverage(&coverage.map_err(Failure::new)?, path)?;
     }
     if args.json {
-        tell_json(&name, &done)?;
+        tell_json(&done)?;
     } else {
-        tell(args, &name, &done);
+        tell(args, &done);
     }
     Ok(Verdict::from_bool(done.state.findings.is_empty()))
 }
@@ -185,16 +183,11 @@ fn release(args: &Args, guest: Option<&(BoxKernel, BoxOptions)>) -> Result<Strin
         return Ok(name.clone());
     }
     let Some((kernel, _)) = guest else { return Ok(Profile::NAMES[0].to_owned()) };
-    let version = kernel.name();
-    let version = version.split_once(':').map_or("", |(_, version)| version);
-    let is_of = |name: &&&str| {
-        let rest = version.strip_prefix(**name);
-        rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
-    };
-    let found = Profile::NAMES.iter().find(is_of);
-    found.map(|name| (*name).to_owned()).ok_or_else(|| {
+    let found = Profile::NAMES.into_iter().find(|name| kernel.is_of_series(name));
+    found.map(str::to_owned).ok_or_else(|| {
         Failure::new(format_args!(
-            "skep has no verifier of Linux {version}; name one that it has with --ours"
+            "skep has no verifier of `{}`; name one that it has with --ours",
+            kernel.name()
         ))
     })
 }
@@ -203,10 +196,10 @@ fn per_cent(part: u64, whole: u64) -> f64 {
     100.0 * part as f64 / whole.max(1) as f64
 }
 
-fn tell_json(name: &str, done: &Done) -> Result<()> {
+fn tell_json(done: &Done) -> Result<()> {
     let plain = done.state.plain();
     let answer = json!({
-        "compared": name,
+        "compared": done.name,
         "programs": done.made,
         "answered": done.counts.compared,
         "unanswered": done.counts.unanswered,
@@ -218,13 +211,13 @@ fn tell_json(name: &str, done: &Done) -> Result<()> {
     Ok(())
 }
 
-fn tell(args: &Args, name: &str, done: &Done) {
+fn tell(args: &Args, done: &Done) {
     let mut text = String::new();
     let mut line = |words: String| {
         text += &words;
         text.push('\n');
     };
-    line(name.to_owned());
+    line(done.name.clone());
     let rate = done.made as f64 / done.took.as_secs_f64();
     line(format!("{} programs in {:.1} s, {rate:.0} a second", done.made, done.took.as_secs_f64()));
     line(format!("compared: {}; without an answer: {}", done.counts.compared, done.counts.unanswered));

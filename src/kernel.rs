@@ -33,21 +33,28 @@ pub struct BoxArgs {
 pub const KERNEL_HELP: &str = "Kernel to ask: `host`, the one that runs; `uml:6.1` or `uml:PATH`, User-Mode Linux; \
                                `vm:6.12` or `vm:PATH`, QEMU (see `skep kernels`)";
 
+/// Name of the running kernel.
+pub const HOST: &str = "host";
+
 /// Opens the kernel of a name.
 pub fn open(name: &str, args: &BoxArgs) -> Result<Box<dyn Backend + Send>> {
-    if name == "host" {
-        return match Kernel::open() {
-            Ok(kernel) => Ok(Box::new(kernel)),
-            Err(e) => Err(Failure::new(format_args!(
-                "the running kernel cannot be asked: {e}; or ask a boxed kernel, which needs no privilege \
-                 (`-k uml:6.1`)"
-            ))),
-        };
+    if name == HOST {
+        return Ok(Box::new(host()?));
     }
     let (kernel, options) = boxed(name, args)?;
     let guests =
         args.guests.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZero::<usize>::MIN);
     Ok(Box::new(BoxedBackend::new(kernel, options, guests)))
+}
+
+/// The running kernel.
+pub fn host() -> Result<Kernel> {
+    Kernel::open().map_err(|e| {
+        Failure::new(format_args!(
+            "the running kernel cannot be asked: {e}; or ask a boxed kernel, which needs no privilege \
+             (`-k uml:6.1`)"
+        ))
+    })
 }
 
 /// The boxed kernel of a name, and how it runs.

@@ -4,28 +4,24 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use skep_compare::{Mask, first_difference};
 use skep_kernel_load::{BoxKernel, BoxOptions, Boxed, Caps, Counters, NoAnswer, Observation, Request};
 use skep_program::{Object, Program};
 use skep_smith::{Made, Smith, patch};
-use skep_verifier::{Options, Outcome, Verdict, verify};
+use skep_uapi::Errno;
+use skep_verifier::Options;
 
-use super::host::in_words;
 use super::oracle::{Counts, Difference, Oracle, leave_out_what_is_missing, without_numbers};
+use super::ours::{LEVEL1, Ours};
 use crate::report::{Failure, Result};
 
 /// Programs asked at once: a round trip takes as long as some answers.
 const BATCH: usize = 256;
-/// `BPF_LOG_LEVEL1` and `BPF_LOG_LEVEL2`.
-const LEVEL1: u32 = 1;
-const LEVEL2: u32 = 2;
 
 /// Asks a guest.
 pub struct Guest {
     name: String,
     boxed: Boxed,
-    options: Options,
-    logs: bool,
+    ours: Ours,
     counts: Counts,
     /// Where the lines that its kernel has reached go at the end, if it counts them.
     reached: Option<Arc<Mutex<Counters>>>,
@@ -43,7 +39,7 @@ impl Guest {
         let name = kernel.name();
         let reached = how.coverage.then(|| Arc::clone(reached));
         let boxed = Boxed::start(kernel, how).map_err(Failure::new)?;
-        Ok(Guest { name, boxed, options: options.clone(), logs, counts: Counts::default(), reached })
+        Ok(Guest { name, boxed, ours: Ours::new(options, logs), counts: Counts::default(), reached })
     }
 
     /// What the kernel lacks by its configuration, or its release, taken from what is generated.
@@ -64,10 +60,9 @@ impl Guest {
 
     fn request(&self, made: &Made) -> Request {
         let object = Object::single(patch::with_used_maps(&made.program));
-        let level = if self.logs { LEVEL2 } else { 0 };
         Request {
             caps: Caps::from_name(made.caps_name).unwrap_or_default(),
-            ..Request::new(&object, 0, level)
+            ..Request::new(&object, 0, self.ours.level())
         }
     }
 
@@ -89,49 +84,20 @@ impl Guest {
                 return None;
             }
         };
-        let (Some(theirs), Outcome::Answer { verdict, .. }) = (observation.verdict(), &made.outcome) else {
+        let Some(theirs) = observation.verdict() else {
             self.counts.unanswered += 1;
             return None;
         };
         self.counts.compared += 1;
-        let ours = match verdict {
-            Verdict::Accept => Ok(()),
-            Verdict::Reject(errno) => Err(*errno),
-        };
-        let said =
-            if theirs.accepted { Ok(()) } else { Err(theirs.errno.unwrap_or(skep_uapi::Errno::EINVAL)) };
-        let our_log = |log_level| {
-            let options = Options { caps: made.caps, log_level, ..self.options.clone() };
-            match verify(&made.program, &options) {
-                Outcome::Answer { log, .. } => log,
-                Outcome::Unsupported(what) => what,
-            }
-        };
-        if ours != said {
-            let ours = in_words(ours, &our_log(LEVEL1));
-            let theirs = in_words(said, &theirs.log);
-            return Some(Difference::new(
-                format!("{} for {}", without_numbers(&ours), without_numbers(&theirs)),
-                format!("skep:   {ours}\nkernel: {theirs}\n"),
-            ));
-        }
-        if !self.logs {
-            return None;
-        }
-        let difference = first_difference(&Mask::of(&made.program), LEVEL2, &our_log(LEVEL2), &theirs.log)?;
-        let first = |lines: &[String]| lines.first().cloned().unwrap_or_default();
-        let (a, b) = (first(&difference.ours), first(&difference.theirs));
-        Some(Difference::new(
-            format!("log: `{}` for `{}`", without_numbers(&a), without_numbers(&b)),
-            format!("line {}\nskep:   {a}\nkernel: {b}\n", difference.line),
-        ))
+        let said = if theirs.accepted { Ok(()) } else { Err(theirs.errno.unwrap_or(Errno::EINVAL)) };
+        // What is rejected without a log was asked again with one.
+        self.ours.compare(made, said, &theirs.log, || theirs.log.clone())
     }
 }
 
 impl Oracle for Guest {
     fn name(&self) -> String {
-        let what = if self.logs { "verdicts and logs" } else { "verdicts" };
-        format!("{what} against {}, Linux {}", self.name, self.boxed.release())
+        format!("{} against {}, Linux {}", self.ours.what(), self.name, self.boxed.release())
     }
 
     fn batch(&self) -> usize {

@@ -18,7 +18,7 @@ use super::oracle::{Counts, Difference, Oracle};
 use crate::report::{Result, spinner};
 
 /// Programs of one seed.
-pub const PORTION: u64 = 1024;
+const PORTION: u64 = 1024;
 /// Odd, so that portions of campaigns with other seeds are other portions.
 const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -131,6 +131,8 @@ struct Shared<'a> {
 /// What came of it.
 #[derive(Debug)]
 pub struct Done {
+    /// What was compared.
+    pub name: String,
     /// The campaign's state, what it had come to before included.
     pub state: State,
     /// Programs of this session.
@@ -160,13 +162,13 @@ pub fn run(
         folder,
     };
     let shown = spinner();
-    let counts = thread::scope(|scope| {
+    let worked = thread::scope(|scope| {
         let workers: Vec<_> =
             (0..plan.jobs.max(1)).map(|_| scope.spawn(|| work(&shared, open, &shown))).collect();
-        workers.into_iter().try_fold(Counts::default(), |sum, worker| {
+        workers.into_iter().try_fold((String::new(), Counts::default()), |(_, sum), worker| {
             // A worker that panics has found something too.
-            let counts = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            counts.map(|counts| sum.and(counts))
+            let worked = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            worked.map(|(name, counts)| (name, sum.and(counts)))
         })
     });
     shown.finish_and_clear();
@@ -174,14 +176,16 @@ pub fn run(
     if let Some(folder) = folder {
         folder.save(&state)?;
     }
-    Ok(Done { state, made: shared.made.into_inner(), took: shared.start.elapsed(), counts: counts? })
+    let (name, counts) = worked?;
+    Ok(Done { name, state, made: shared.made.into_inner(), took: shared.start.elapsed(), counts })
 }
 
+/// One worker; what its oracle compares, and how much.
 fn work(
     shared: &Shared<'_>,
     open: &(dyn Fn() -> Result<Box<dyn Oracle>> + Sync),
     shown: &indicatif::ProgressBar,
-) -> Result<Counts> {
+) -> Result<(String, Counts)> {
     let mut oracle = open()?;
     let plan = shared.plan;
     while let Some(portion) = next_portion(shared) {
@@ -210,7 +214,7 @@ fn work(
         }
     }
     oracle.finish()?;
-    Ok(oracle.counts())
+    Ok((oracle.name(), oracle.counts()))
 }
 
 fn lock<'s>(shared: &'s Shared<'_>) -> std::sync::MutexGuard<'s, State> {

@@ -3,23 +3,22 @@
 
 use std::sync::Arc;
 
-use skep_compare::{Mask, first_difference};
 use skep_isa::Insn;
 use skep_kernel_load::{Caps, Kernel, KernelFd, LoweredCaps};
 use skep_program::load::{create_map, create_maps, load_btf, load_program};
 use skep_program::{MapSpec, Program};
 use skep_smith::{Made, Smith};
 use skep_uapi::{Errno, HelperId, MapType};
-use skep_verifier::{Options, Outcome, Verdict, verify};
+use skep_verifier::Options;
 
-use super::oracle::{Counts, Difference, Oracle, leave_out_what_is_missing, without_numbers};
+use super::oracle::{Counts, Difference, Oracle, leave_out_what_is_missing};
+use super::ours::{LEVEL1, Loaded, Ours};
+use crate::kernel;
 use crate::report::{Failure, Result};
 
-/// `BPF_LOG_LEVEL1` and `BPF_LOG_LEVEL2`.
-const LEVEL1: u32 = 1;
-const LEVEL2: u32 = 2;
-/// A message whose number is of the program as the kernel has rewritten it, which skep does not do (`docs/parity.md`).
-const COUNTED: &str = "verifier bug: No program to jit at insn ";
+/// Nature of a difference that is none: the number is of the program as the kernel has rewritten it, which skep does not
+/// do (`docs/parity.md`).
+const COUNTED: &str = "log: `verifier bug: No program to jit at insn ";
 /// Programs between two looks at the clock.
 const BATCH: usize = 64;
 
@@ -44,20 +43,14 @@ pub struct Host {
     /// Maps that belong to programs like the first that uses them (`bpf_prog_map_compatible`), by index.
     owned: Vec<usize>,
     btf: Option<(Arc<[u8]>, KernelFd)>,
-    options: Options,
-    logs: bool,
+    ours: Ours,
     counts: Counts,
 }
 
 impl Host {
     /// Opens the kernel and makes the maps of generated programs. With `logs`, whole logs are compared.
     pub fn new(specs: &Arc<Vec<MapSpec>>, options: &Options, logs: bool) -> Result<Host> {
-        let kernel = Kernel::open().map_err(|why| {
-            Failure::new(format_args!(
-                "the running kernel cannot be asked: {why}; or ask a boxed kernel, which needs no privilege (`-k \
-                 uml:6.1`)"
-            ))
-        })?;
+        let kernel = kernel::host()?;
         let maps = create_maps(&kernel, specs, None).map_err(Failure::new)?;
         Ok(Host {
             kernel,
@@ -65,14 +58,13 @@ impl Host {
             owned: (0..specs.len()).filter(|&at| OWNED.contains(&specs[at].map_type)).collect(),
             specs: Arc::clone(specs),
             btf: None,
-            options: options.clone(),
-            logs,
+            ours: Ours::new(options, logs),
             counts: Counts::default(),
         })
     }
 
     /// Loads a program; its descriptor closes at once.
-    fn load(&mut self, program: &Program, level: u32, log: &mut String) -> std::result::Result<(), Errno> {
+    fn load(&mut self, program: &Program, level: u32, log: &mut String) -> Loaded {
         log.clear();
         if let Some(btf) = &program.btf
             && self.btf.as_ref().is_none_or(|(bytes, _)| bytes != btf)
@@ -117,72 +109,27 @@ impl Host {
             return None;
         }
         self.counts.compared += 1;
-        let Outcome::Answer { verdict, .. } = &made.outcome else { return None };
         let mut log = String::new();
-        let level = if self.logs { LEVEL2 } else { 0 };
-        let theirs = self.load(&made.program, level, &mut log);
-        let ours = match verdict {
-            Verdict::Accept => Ok(()),
-            Verdict::Reject(errno) => Err(*errno),
+        let theirs = self.load(&made.program, self.ours.level(), &mut log);
+        let ours = self.ours.clone();
+        let explained = || {
+            let mut log = String::new();
+            let _ = self.load(&made.program, LEVEL1, &mut log);
+            log
         };
-        if ours != theirs {
-            return Some(self.explain(made, ours, theirs));
-        }
-        if !self.logs {
-            return None;
-        }
-        let options = Options { caps: made.caps, log_level: LEVEL2, ..self.options.clone() };
-        let Outcome::Answer { log: our_log, .. } = verify(&made.program, &options) else { return None };
-        let difference = first_difference(&Mask::of(&made.program), LEVEL2, &our_log, &log)?;
-        let first = |lines: &[String]| lines.first().cloned().unwrap_or_default();
-        let (a, b) = (first(&difference.ours), first(&difference.theirs));
-        if a.starts_with(COUNTED) && b.starts_with(COUNTED) {
-            return None;
-        }
-        Some(Difference::new(
-            format!("log: `{}` for `{}`", without_numbers(&a), without_numbers(&b)),
-            format!("line {}\nskep:   {a}\nkernel: {b}\n", difference.line),
-        ))
-    }
-
-    /// A difference of verdicts in words.
-    fn explain(
-        &mut self,
-        made: &Made,
-        ours: std::result::Result<(), Errno>,
-        theirs: std::result::Result<(), Errno>,
-    ) -> Difference {
-        let mut log = String::new();
-        let _ = self.load(&made.program, LEVEL1, &mut log);
-        let options = Options { caps: made.caps, log_level: LEVEL1, ..self.options.clone() };
-        let our_log = match verify(&made.program, &options) {
-            Outcome::Answer { log, .. } => log,
-            Outcome::Unsupported(what) => what,
-        };
-        let (our_words, their_words) = (in_words(ours, &our_log), in_words(theirs, &log));
-        Difference::new(
-            format!("{} for {}", without_numbers(&our_words), without_numbers(&their_words)),
-            format!("skep:   {our_words}\nkernel: {their_words}\n"),
-        )
+        ours.compare(made, theirs, &log, explained).filter(|difference| !is_counted(difference))
     }
 }
 
-/// A verdict with its message.
-pub fn in_words(verdict: std::result::Result<(), Errno>, log: &str) -> String {
-    match verdict {
-        Ok(()) => "accepted".to_owned(),
-        Err(errno) => {
-            let lines = log.lines().rev();
-            let message = lines.filter(|line| !line.starts_with("processed ")).find(|line| !line.is_empty());
-            format!("{errno}: {}", message.unwrap_or("(no message)"))
-        }
-    }
+/// Whether both sides say [`COUNTED`].
+fn is_counted(difference: &Difference) -> bool {
+    let nature = difference.nature.strip_prefix(COUNTED);
+    nature.is_some_and(|rest| rest.contains(COUNTED.trim_start_matches("log: ")))
 }
 
 impl Oracle for Host {
     fn name(&self) -> String {
-        let what = if self.logs { "verdicts and logs" } else { "verdicts" };
-        format!("{what} against the running kernel, Linux {}", self.kernel.release())
+        format!("{} against the running kernel, Linux {}", self.ours.what(), self.kernel.release())
     }
 
     fn batch(&self) -> usize {

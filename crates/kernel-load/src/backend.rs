@@ -2,10 +2,9 @@
 //! [`Backend`]: whoever answers [`Request`]s, behind one small trait, and the kernels among them.
 
 use std::num::NonZero;
-use std::path::Path;
 
 use crate::boxed::{
-    BoxError, BoxKernel, BoxOptions, Boxed, Counters, Coverage, CoverageError, Deliver, campaign, evaluate,
+    BoxError, BoxKernel, BoxOptions, Boxed, Counters, Coverage, CoverageError, Deliver, campaign,
 };
 use crate::{Kernel, Request, observe};
 
@@ -82,11 +81,6 @@ impl Backend for BoxedBackend {
     }
 
     fn coverage(&self) -> Option<Result<Coverage, CoverageError>> {
-        match &self.kernel {
-            BoxKernel::Uml(image) if self.options.coverage => {
-                Some(evaluate(image.path.parent().unwrap_or(Path::new(".")), &self.counters))
-            }
-            _ => None,
-        }
+        if self.options.coverage { self.kernel.reached(&self.counters) } else { None }
     }
 }

@@ -7,10 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::BoxError;
+use super::coverage::evaluate;
 use super::qemu::VmImage;
 use super::release::{by_version, is_of_series};
 use super::uml::UmlImage;
+use super::{BoxError, Counters, Coverage, CoverageError};
 use crate::{Observation, Request};
 
 /// Names the cache; else it is `skep/kernels` below the user's cache directory.
@@ -82,6 +83,24 @@ impl BoxKernel {
         match self {
             BoxKernel::Uml(image) => format!("uml:{}", image.version),
             BoxKernel::Vm(image) => format!("vm:{}", image.release),
+        }
+    }
+
+    /// Whether it is of a series, such as `6.12`.
+    #[must_use]
+    pub fn is_of_series(&self, series: &str) -> bool {
+        match self {
+            BoxKernel::Uml(image) => is_of_series(&image.version, series),
+            BoxKernel::Vm(image) => is_of_series(&image.release, series),
+        }
+    }
+
+    /// Which lines of its source some counters say were reached; `None` of one whose source is not at hand.
+    #[must_use]
+    pub fn reached(&self, counters: &Counters) -> Option<Result<Coverage, CoverageError>> {
+        match self {
+            BoxKernel::Uml(image) => Some(evaluate(image.path.parent().unwrap_or(Path::new(".")), counters)),
+            BoxKernel::Vm(_) => None,
         }
     }
 
