@@ -5,7 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use skep_asm::disasm::{DisasmOptions, Style, disassemble_object};
-use skep_isa::{Insn, Op};
+use skep_isa::Insn;
 use skep_program::{Object, Program};
 use skep_smith::{Made, Random, patch};
 
@@ -58,9 +58,8 @@ fn by_name(program: &Program) -> Vec<usize> {
 fn insns_by_name(program: &Program, order: &[usize]) -> Vec<Insn> {
     let mut insns = program.insns.clone();
     for (at, insn) in insns.iter_mut().enumerate() {
-        let names_map = skep_isa::decode(&program.insns, at)
-            .is_ok_and(|decoded| matches!(decoded.op(), Op::LdImm64(kind) if kind.is_map()));
-        if names_map && let Some(place) = order.iter().position(|&map| map as i32 == insn.imm) {
+        let place = patch::named_map(program, at).and_then(|map| order.iter().position(|&at| at == map));
+        if let Some(place) = place {
             insn.imm = place as i32;
         }
     }
@@ -89,6 +88,35 @@ fn damage(bytes: &[u8], random: &mut Random<'_>) -> Vec<u8> {
         }
     }
     damaged
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn hex_of(bytes: &[u8]) -> String {
+    hex::encode(bytes)
+}
+
+/// Reads damaged copies, which must not panic; `shown` is how a finding has them.
+fn read_damaged(
+    what: &str,
+    bytes: &[u8],
+    random: &mut Random<'_>,
+    found: &mut dyn FnMut(Difference),
+    shown: fn(&[u8]) -> String,
+    read: impl Fn(&[u8]),
+) {
+    for _ in 0..DAMAGED {
+        let damaged = damage(bytes, random);
+        let difference = finding(what, || {
+            read(&damaged);
+            None
+        });
+        if let Some(Difference { nature, text, .. }) = difference {
+            found(Difference::new(nature, format!("{text}\n{}", shown(&damaged))));
+        }
+    }
 }
 
 /// Assembler text in all styles.
@@ -142,26 +170,10 @@ impl Oracle for Text {
                 }
             }
             let text = text_of(&program, Style::default());
-            for _ in 0..DAMAGED {
-                let damaged = damage(text.as_bytes(), &mut self.random);
-                let damaged = String::from_utf8_lossy(&damaged).into_owned();
-                let difference = finding("damaged text", || {
-                    let _ = read_text(&damaged);
-                    None
-                });
-                if let Some(Difference { nature, text, .. }) = difference {
-                    found(
-                        at,
-                        Difference::new(
-                            nature,
-                            format!(
-                                "{text}
-{damaged}"
-                            ),
-                        ),
-                    );
-                }
-            }
+            let mut found = |difference| found(at, difference);
+            read_damaged("damaged text", text.as_bytes(), &mut self.random, &mut found, lossy, |damaged| {
+                let _ = read_text(&lossy(damaged));
+            });
         }
         Ok(())
     }
@@ -192,14 +204,6 @@ fn loaded(bytes: &[u8]) -> std::result::Result<Program, String> {
     object.programs.into_iter().next().ok_or_else(|| "no program is left".to_owned())
 }
 
-/// Whether an instruction names a function of the program.
-fn calls(insn: &Insn) -> bool {
-    /// Source registers of calls between functions, and of functions' addresses.
-    const BPF_PSEUDO_CALL: u8 = 1;
-    const BPF_PSEUDO_FUNC: u8 = 4;
-    insn.is_call() && insn.src == BPF_PSEUDO_CALL || insn.is_ld_imm64() && insn.src == BPF_PSEUDO_FUNC
-}
-
 impl Oracle for Objects {
     fn name(&self) -> String {
         "programs as ELF objects: written and loaded again, and damaged".to_owned()
@@ -221,7 +225,7 @@ impl Oracle for Objects {
                 };
                 // Functions come in the order in which they are named first, as libbpf puts them; the second time they
                 // are in it.
-                if !program.insns.iter().any(calls)
+                if !program.insns.iter().any(patch::names_function)
                     && let Some(what) = differ(&program, &once)
                 {
                     return Some(format!("other {what}"));
@@ -235,26 +239,10 @@ impl Oracle for Objects {
             if let Some(difference) = difference {
                 found(at, difference);
             }
-            for _ in 0..DAMAGED {
-                let damaged = damage(&bytes, &mut self.random);
-                let difference = finding("damaged object", || {
-                    let _ = skep_object::load(&damaged);
-                    None
-                });
-                if let Some(Difference { nature, text, .. }) = difference {
-                    found(
-                        at,
-                        Difference::new(
-                            nature,
-                            format!(
-                                "{text}
-{}",
-                                hex::encode(&damaged)
-                            ),
-                        ),
-                    );
-                }
-            }
+            let mut found = |difference| found(at, difference);
+            read_damaged("damaged object", &bytes, &mut self.random, &mut found, hex_of, |damaged| {
+                let _ = skep_object::load(damaged);
+            });
         }
         Ok(())
     }

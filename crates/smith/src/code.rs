@@ -4,6 +4,8 @@
 use skep_isa::{Insn, Size, class, opcode};
 use skep_uapi::HelperId;
 
+use crate::scene::FP;
+
 /// Operations of ALU and jump instructions (`BPF_OP`).
 pub(crate) mod op {
     pub const ADD: u8 = 0x00;
@@ -80,6 +82,12 @@ impl Code {
 
     pub fn alu_reg(&mut self, op: u8, dst: u8, src: u8) {
         self.emit(op | class::ALU64 | opcode::X, dst, src, 0, 0);
+    }
+
+    /// The address of a byte of the stack.
+    pub fn stack(&mut self, dst: u8, off: i16) {
+        self.mov(dst, FP);
+        self.alu(op::ADD, dst, off.into());
     }
 
     pub fn imm64(&mut self, dst: u8, value: u64) {

@@ -32,6 +32,13 @@ pub(crate) struct PoolMap {
     pub special: u32,
 }
 
+impl PoolMap {
+    /// Whether programs may write its values.
+    pub fn is_writable(&self) -> bool {
+        self.spec.flags & BPF_F_RDONLY_PROG == 0
+    }
+}
+
 fn map(name: &str, map_type: MapType, key_size: u32, value_size: u32, max_entries: u32) -> MapSpec {
     MapSpec { name: name.to_owned(), map_type, key_size, value_size, max_entries, ..MapSpec::default() }
 }

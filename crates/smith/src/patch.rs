@@ -106,21 +106,30 @@ pub fn replace(program: &Program, at: usize, removed: usize, code: &[Insn]) -> O
     Some(new)
 }
 
+/// The map that the instruction at `at` names.
+#[must_use]
+pub fn named_map(program: &Program, at: usize) -> Option<usize> {
+    let insn = program.insns[at];
+    let is_map = matches!(insn.src, BPF_PSEUDO_MAP_IDX | BPF_PSEUDO_MAP_IDX_VALUE);
+    let index = usize::try_from(insn.imm).ok().filter(|&index| index < program.maps.len());
+    index.filter(|_| insn.is_ld_imm64() && is_map && !is_second_slot(&program.insns, at))
+}
+
+/// Whether an instruction names a function of the program: calls it, or takes its address.
+#[must_use]
+pub fn names_function(insn: &Insn) -> bool {
+    insn.is_call() && insn.src == BPF_PSEUDO_CALL || insn.is_ld_imm64() && insn.src == BPF_PSEUDO_FUNC
+}
+
 /// The program with no other maps than those that it names.
 #[must_use]
 pub fn with_used_maps(program: &Program) -> Program {
-    let names_map = |at: usize| {
-        let insn = program.insns[at];
-        let is_map = matches!(insn.src, BPF_PSEUDO_MAP_IDX | BPF_PSEUDO_MAP_IDX_VALUE);
-        let index = usize::try_from(insn.imm).ok().filter(|&index| index < program.maps.len());
-        index.filter(|_| insn.is_ld_imm64() && is_map && !is_second_slot(&program.insns, at))
-    };
-    let mut used: Vec<usize> = (0..program.insns.len()).filter_map(names_map).collect();
+    let mut used: Vec<usize> = (0..program.insns.len()).filter_map(|at| named_map(program, at)).collect();
     used.sort_unstable();
     used.dedup();
     let mut new = program.clone();
     for at in 0..new.insns.len() {
-        if let Some(place) = names_map(at).and_then(|index| used.binary_search(&index).ok()) {
+        if let Some(place) = named_map(program, at).and_then(|index| used.binary_search(&index).ok()) {
             new.insns[at].imm = place as i32;
         }
     }

@@ -3,10 +3,9 @@
 
 use skep_isa::Size;
 use skep_program::Program;
-use skep_uapi::ProgType;
 use skep_uapi::context::{Request, Yields, access};
-use skep_uapi::flags::map_create::BPF_F_RDONLY_PROG;
 use skep_uapi::helper::{MEM_RDONLY, PTR_MAYBE_NULL, PTR_UNTRUSTED};
+use skep_uapi::{HelperId, ProgType};
 use skep_verifier::reg_type::{
     NOT_INIT, PTR_TO_CTX, PTR_TO_MAP_VALUE, PTR_TO_MEM, PTR_TO_PACKET, PTR_TO_PACKET_META, PTR_TO_TP_BUFFER,
     SCALAR_VALUE,
@@ -14,6 +13,7 @@ use skep_verifier::reg_type::{
 use skep_verifier::{Reg, Slot};
 
 use crate::code::Code;
+use crate::maps::PoolMap;
 use crate::random::Random;
 use crate::setting::{Setting, World};
 use crate::view::View;
@@ -51,6 +51,12 @@ impl Region {
     pub fn new(base: u8, lo: i64, hi: i64, writable: bool) -> Region {
         Region { base, lo, hi, writable, start: Some(0), movable: true }
     }
+
+    /// The value of a map's element.
+    pub fn of_value(base: u8, map: &PoolMap) -> Region {
+        Region::new(base, map.special.into(), map.spec.value_size.into(), map.is_writable())
+    }
+
     pub fn len(&self) -> i64 {
         self.hi - self.lo
     }
@@ -162,7 +168,8 @@ impl<'s, 'b> Scene<'s, 'b> {
         self.pick_reg(|scene, r| r != FP && scene.reg(r).is_some_and(&fits))
     }
 
-    fn is_free(&self, r: u8) -> bool {
+    /// Whether nobody needs a register.
+    pub fn is_free(&self, r: u8) -> bool {
         r != FP && (self.taken | self.view.live) & 1 << r == 0
     }
 
@@ -205,26 +212,31 @@ impl<'s, 'b> Scene<'s, 'b> {
         (self.taken | self.view.live) & CALLER_SAVED == 0 && !self.view.locked
     }
 
-    /// As [`Scene::may_call`], where the statement itself holds a register.
-    pub fn may_call_with(&self, held: u8) -> bool {
-        (self.taken & !(1 << held) | self.view.live) & CALLER_SAVED == 0
-            && CALLER_SAVED & 1 << held == 0
-            && !self.view.locked
-    }
-
     /// Whether the statement holds a register.
     pub fn is_taken(&self, r: u8) -> bool {
         self.taken & 1 << r != 0
     }
 
-    /// Whether nobody needs a register.
-    pub fn is_free_now(&self, r: u8) -> bool {
-        self.is_free(r)
-    }
-
     /// A call was written.
     pub fn called(&mut self) {
         self.gone |= CALLER_SAVED;
+    }
+
+    /// Whether programs of this type may call a helper.
+    pub fn allows(&self, id: HelperId) -> bool {
+        self.setting.helpers.iter().any(|(helper, _)| helper.id == id)
+    }
+
+    /// An access of a structure, as the tables are asked about it.
+    pub fn request(&self, off: i32, size: Size, write: bool) -> Request {
+        Request {
+            attach: self.setting.attach_type,
+            off,
+            size: size.bytes() as u32,
+            write,
+            sign_extend: false,
+            bpf_capable: true,
+        }
     }
 
     /// A statement inside of this one.
@@ -260,8 +272,7 @@ impl<'s, 'b> Scene<'s, 'b> {
         match reg.ty.base() {
             PTR_TO_MAP_VALUE => {
                 let map = &self.world.pool[self.view.map(reg)?];
-                let writable = map.spec.flags & BPF_F_RDONLY_PROG == 0;
-                memory(map.spec.value_size.into(), map.special.into(), writable)
+                memory(map.spec.value_size.into(), map.special.into(), map.is_writable())
             }
             PTR_TO_MEM => memory(reg.mem_size().into(), 0, !reg.ty.has(MEM_RDONLY)),
             PTR_TO_PACKET | PTR_TO_PACKET_META if reg.range() > 0 && smin >= 0 => {
@@ -389,14 +400,7 @@ impl<'s, 'b> Scene<'s, 'b> {
             let size = self.size();
             let off = self.random.below(64) as i32 * 4
                 + if self.random.one_in(8) { self.random.below(4) as i32 } else { 0 };
-            let request = Request {
-                attach: self.setting.attach_type,
-                off,
-                size: size.bytes() as u32,
-                write,
-                sign_extend: false,
-                bpf_capable: true,
-            };
+            let request = self.request(off, size, write);
             if access(self.setting.prog_type, &request).is_some_and(|access| fits(access.yields)) {
                 return Some((off as i16, size));
             }
@@ -407,14 +411,7 @@ impl<'s, 'b> Scene<'s, 'b> {
     /// The offset of a field that gives this, if programs of this type have one.
     pub fn ctx_pointer(&self, wanted: Yields) -> Option<(i16, Size)> {
         let at = |off: i32, size: Size| {
-            let request = Request {
-                attach: self.setting.attach_type,
-                off,
-                size: size.bytes() as u32,
-                write: false,
-                sign_extend: false,
-                bpf_capable: true,
-            };
+            let request = self.request(off, size, false);
             access(self.setting.prog_type, &request).is_some_and(|access| access.yields == wanted)
         };
         [Size::W, Size::Dw]
@@ -423,6 +420,11 @@ impl<'s, 'b> Scene<'s, 'b> {
             .find(|&(off, size)| at(off, size))
             .map(|(off, size)| (off as i16, size))
     }
+}
+
+/// Whether a call overwrites a register.
+pub(crate) const fn is_caller_saved(r: u8) -> bool {
+    CALLER_SAVED & 1 << r != 0
 }
 
 /// Whether programs of a type may write the packet (`may_access_direct_pkt_data`).

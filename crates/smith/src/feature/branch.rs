@@ -84,12 +84,7 @@ pub(super) fn null_check(scene: &mut Scene<'_, '_>) -> Option<()> {
     if reg.ty.base() == PTR_TO_MAP_VALUE
         && let Some(map) = scene.view.map(&reg).map(|at| &scene.world.pool[at])
     {
-        let region = Region::new(
-            r,
-            map.special.into(),
-            map.spec.value_size.into(),
-            map.spec.flags & skep_uapi::flags::map_create::BPF_F_RDONLY_PROG == 0,
-        );
+        let region = Region::of_value(r, map);
         memory::access(scene, &region);
     } else {
         scene.nested();
@@ -100,8 +95,7 @@ pub(super) fn null_check(scene: &mut Scene<'_, '_>) -> Option<()> {
 
 /// The program ends here where a number says so.
 pub(super) fn exit(scene: &mut Scene<'_, '_>) -> Option<()> {
-    if scene.holds() || scene.view.locked || scene.view.depth > 1 || scene.depth > 0 || !scene.is_free_now(0)
-    {
+    if scene.holds() || scene.view.locked || scene.view.depth > 1 || scene.depth > 0 || !scene.is_free(0) {
         return None;
     }
     let number = scene.scalar()?;

@@ -6,7 +6,7 @@ use skep_uapi::{HelperId, MapType};
 use skep_verifier::reg_type::SCALAR_VALUE;
 
 use crate::code::{Code, op};
-use crate::scene::{FP, Scene};
+use crate::scene::Scene;
 
 /// Frames that calls may lead to.
 const MAX_DEPTH: usize = 5;
@@ -39,8 +39,7 @@ pub(super) fn function(scene: &mut Scene<'_, '_>) -> Option<()> {
         scene.called();
         if scene.random.one_in(5) {
             let off = scene.stack_buffer(8, true)?;
-            scene.code.mov(argument, FP);
-            scene.code.alu(op::ADD, argument, off.into());
+            scene.code.stack(argument, off);
             continue;
         }
         match scene.reg_with(|_| true) {
@@ -65,16 +64,14 @@ pub(super) fn function(scene: &mut Scene<'_, '_>) -> Option<()> {
 }
 
 fn calls(scene: &Scene<'_, '_>, id: HelperId) -> bool {
-    let allowed = scene.setting.helpers.iter().any(|(helper, _)| helper.id == id);
-    allowed && scene.may_call() && scene.program.btf.is_some() && scene.view.depth < MAX_DEPTH
+    scene.allows(id) && scene.may_call() && scene.program.btf.is_some() && scene.view.depth < MAX_DEPTH
 }
 
 /// A pointer to the stack for a callback, or nothing.
 fn callback_ctx(scene: &mut Scene<'_, '_>, argument: u8) -> Option<()> {
     if scene.random.one_in(2) {
         let off = scene.stack_buffer(8, true)?;
-        scene.code.mov(argument, FP);
-        scene.code.alu(op::ADD, argument, off.into());
+        scene.code.stack(argument, off);
     } else {
         scene.code.mov_imm(argument, 0);
     }

@@ -9,7 +9,7 @@ use skep_verifier::reg_type::{PTR_TO_SOCK_COMMON, PTR_TO_SOCKET, PTR_TO_TCP_SOCK
 
 use super::memory;
 use crate::code::op;
-use crate::scene::{FP, Region, Scene};
+use crate::scene::{Region, Scene};
 
 /// Helpers that statements of their own call, or that need what there is not.
 const ELSEWHERE: &[H] = &[
@@ -97,8 +97,7 @@ fn memory_argument(
         return Some(());
     }
     let off = scene.stack_buffer(len as usize, initialized)?;
-    scene.code.mov(r, FP);
-    scene.code.alu(op::ADD, r, off.into());
+    scene.code.stack(r, off);
     Some(())
 }
 
@@ -170,8 +169,7 @@ fn argument(
         }
         Arg::PtrToStack => {
             let off = scene.stack_buffer(8, true)?;
-            scene.code.mov(r, FP);
-            scene.code.alu(op::ADD, r, off.into());
+            scene.code.stack(r, off);
         }
         Arg::PtrToConstStr => {
             let strings = scene.world.pool.iter().position(|map| map.spec.name == crate::maps::RODATA)?;
@@ -180,8 +178,7 @@ fn argument(
         }
         Arg::PtrToDynptr => {
             let off = if arg.flags & MEM_UNINIT != 0 { scene.free_slots(2)? } else { scene.dynptr()? };
-            scene.code.mov(r, FP);
-            scene.code.alu(op::ADD, r, off.into());
+            scene.code.stack(r, off);
         }
         Arg::PtrToBtfId if null => scene.code.mov_imm(r, 0),
         Arg::PtrToSpinLock
@@ -216,12 +213,7 @@ fn result(scene: &mut Scene<'_, '_>, proto: &Proto, map: Option<usize>) -> Optio
         let values = map.map(|at| &scene.world.pool[at]).filter(|map| map.spec.inner.is_none());
         if let Some(map) = values.filter(|_| proto.ret.base == Ret::PtrToMapValue) {
             scene.take(0);
-            let region = Region::new(
-                0,
-                map.special.into(),
-                map.spec.value_size.into(),
-                map.spec.flags & skep_uapi::flags::map_create::BPF_F_RDONLY_PROG == 0,
-            );
+            let region = Region::of_value(0, map);
             if map.spec.map_type != MapType::XSKMAP {
                 memory::access(scene, &region);
             }

@@ -60,8 +60,7 @@ fn key(scene: &mut Scene<'_, '_>, map: usize) -> Option<i16> {
 fn look_up(scene: &mut Scene<'_, '_>, map: usize) -> Option<()> {
     let off = key(scene, map)?;
     scene.code.map(1, map);
-    scene.code.mov(2, FP);
-    scene.code.alu(op::ADD, 2, off.into());
+    scene.code.stack(2, off);
     scene.code.call(HelperId::MAP_LOOKUP_ELEM);
     scene.called();
     scene.take(0);
@@ -76,15 +75,13 @@ pub(super) fn lookup(scene: &mut Scene<'_, '_>) -> Option<()> {
     let map = pick(scene, |map| has_values(map.spec.map_type))?;
     let pool = &scene.world.pool[map];
     look_up(scene, map)?;
-    let (lo, hi) = (i64::from(pool.special), i64::from(pool.spec.value_size));
     let out = scene.code.jump(class::JMP | op::JEQ, 0, 0);
     let base = if scene.random.one_in(2) { scene.free_kept() } else { None };
     if let Some(kept) = base {
         scene.code.mov(kept, 0);
         scene.release(0);
     }
-    let writable = pool.spec.flags & skep_uapi::flags::map_create::BPF_F_RDONLY_PROG == 0;
-    let region = Region::new(base.unwrap_or(0), lo, hi, writable);
+    let region = Region::of_value(base.unwrap_or(0), pool);
     memory::access(scene, &region);
     if base.is_some() {
         scene.nested();
@@ -105,8 +102,7 @@ pub(super) fn nested_lookup(scene: &mut Scene<'_, '_>) -> Option<()> {
     let outer = scene.code.jump(class::JMP | op::JEQ, 0, 0);
     let off = scene.stack_buffer(4, true)?;
     scene.code.mov(1, 0);
-    scene.code.mov(2, FP);
-    scene.code.alu(op::ADD, 2, off.into());
+    scene.code.stack(2, off);
     scene.code.call(HelperId::MAP_LOOKUP_ELEM);
     let inner = scene.code.jump(class::JMP | op::JEQ, 0, 0);
     memory::access(scene, &Region::new(0, 0, size, true));
@@ -127,8 +123,7 @@ pub(super) fn direct_value(scene: &mut Scene<'_, '_>) -> Option<()> {
 
 /// A lock taken, what it guards changed, and the lock given back.
 pub(super) fn spin_lock(scene: &mut Scene<'_, '_>) -> Option<()> {
-    let allowed = scene.setting.helpers.iter().any(|(helper, _)| helper.id == HelperId::SPIN_LOCK);
-    if !allowed || !scene.may_call() {
+    if !scene.allows(HelperId::SPIN_LOCK) || !scene.may_call() {
         return None;
     }
     let map = pick(scene, |map| map.spec.name == crate::maps::LOCKED)?;
@@ -149,8 +144,7 @@ pub(super) fn spin_lock(scene: &mut Scene<'_, '_>) -> Option<()> {
 
 /// A timer started, with a function of its own.
 pub(super) fn timer(scene: &mut Scene<'_, '_>) -> Option<()> {
-    let allowed = scene.setting.helpers.iter().any(|(helper, _)| helper.id == HelperId::TIMER_INIT);
-    if !allowed || !scene.may_call() || scene.program.btf.is_none() {
+    if !scene.allows(HelperId::TIMER_INIT) || !scene.may_call() || scene.program.btf.is_none() {
         return None;
     }
     let map = pick(scene, |map| map.spec.name == crate::maps::TIMERS)?;

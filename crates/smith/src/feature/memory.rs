@@ -2,14 +2,14 @@
 //! Loads, stores and atomic operations.
 
 use skep_isa::{Size, class, opcode};
-use skep_uapi::context::{BPF_FLOW_KEYS, Request, SOCK, SOCK_COMMON, TCP_SOCK, Yields, access_by};
+use skep_uapi::context::{BPF_FLOW_KEYS, SOCK, SOCK_COMMON, TCP_SOCK, Yields, access_by};
 use skep_uapi::helper::PTR_MAYBE_NULL;
 use skep_verifier::reg_type::{
     PTR_TO_FLOW_KEYS, PTR_TO_SOCK_COMMON, PTR_TO_SOCKET, PTR_TO_TCP_SOCK, SCALAR_VALUE,
 };
 
 use crate::code::op;
-use crate::scene::{FP, Region, Scene};
+use crate::scene::{FP, Region, Scene, is_caller_saved};
 
 /// A register put on the stack.
 pub(super) fn spill(scene: &mut Scene<'_, '_>) -> Option<()> {
@@ -65,7 +65,7 @@ pub(super) fn bounded(scene: &mut Scene<'_, '_>, max: i32) -> Option<u8> {
     let dst = scene.free()?;
     match number.filter(|&number| number != dst) {
         Some(number) => scene.code.mov(dst, number),
-        None if scene.may_call_with(dst) => {
+        None if scene.may_call() && !is_caller_saved(dst) => {
             scene.code.call(skep_uapi::HelperId::GET_PRANDOM_U32);
             scene.called();
             scene.code.mov(dst, 0);
@@ -89,8 +89,7 @@ pub(super) fn stack_variable(scene: &mut Scene<'_, '_>) -> Option<()> {
     let index = bounded(scene, 3)?;
     let pointer = scene.free()?;
     scene.code.alu(op::LSH, index, 3);
-    scene.code.mov(pointer, FP);
-    scene.code.alu(op::ADD, pointer, off.into());
+    scene.code.stack(pointer, off);
     scene.code.alu_reg(op::ADD, pointer, index);
     let size = scene.size();
     if scene.random.one_in(2) {
@@ -238,7 +237,7 @@ fn atomic_in(scene: &mut Scene<'_, '_>, region: &Region) -> Option<()> {
     let src = scene.free()?;
     scene.code.mov(src, number);
     if imm == CMPXCHG {
-        if !scene.is_free_now(0) {
+        if !scene.is_free(0) {
             return None;
         }
         scene.take(0);
@@ -305,14 +304,7 @@ pub(super) fn structure_load(scene: &mut Scene<'_, '_>) -> Option<()> {
     for _ in 0..8 {
         let size = scene.size();
         let off = scene.random.below(20) as i32 * 4;
-        let request = Request {
-            attach: scene.setting.attach_type,
-            off,
-            size: size.bytes() as u32,
-            write: false,
-            sign_extend: false,
-            bpf_capable: true,
-        };
+        let request = scene.request(off, size, false);
         if access_by(&[rules], &request).is_some() {
             let dst = scene.free()?;
             scene.code.load(size, dst, r, off as i16);

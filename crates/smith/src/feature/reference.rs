@@ -6,14 +6,10 @@ use skep_uapi::{HelperId, MapType};
 
 use super::memory;
 use crate::code::op;
-use crate::scene::{FP, Region, Scene};
+use crate::scene::{Region, Scene};
 
 /// Bytes of a dynptr.
 const DYNPTR: usize = 16;
-
-fn allowed(scene: &Scene<'_, '_>, id: HelperId) -> bool {
-    scene.setting.helpers.iter().any(|(helper, _)| helper.id == id)
-}
 
 fn map_of(scene: &Scene<'_, '_>, map_type: MapType) -> Option<usize> {
     scene.world.pool.iter().position(|map| map.spec.map_type == map_type)
@@ -21,7 +17,7 @@ fn map_of(scene: &Scene<'_, '_>, map_type: MapType) -> Option<usize> {
 
 /// A record of a ring buffer: reserved, written, submitted or discarded.
 pub(super) fn ring_buffer(scene: &mut Scene<'_, '_>) -> Option<()> {
-    if !allowed(scene, HelperId::RINGBUF_RESERVE) || !scene.may_call() {
+    if !scene.allows(HelperId::RINGBUF_RESERVE) || !scene.may_call() {
         return None;
     }
     let map = map_of(scene, MapType::RINGBUF)?;
@@ -50,15 +46,14 @@ pub(super) fn ring_buffer(scene: &mut Scene<'_, '_>) -> Option<()> {
 pub(super) fn socket(scene: &mut Scene<'_, '_>) -> Option<()> {
     let helper =
         scene.random.pick(&[HelperId::SK_LOOKUP_TCP, HelperId::SK_LOOKUP_UDP, HelperId::SKC_LOOKUP_TCP]);
-    if !allowed(scene, helper) || !allowed(scene, HelperId::SK_RELEASE) || !scene.may_call() {
+    if !scene.allows(helper) || !scene.allows(HelperId::SK_RELEASE) || !scene.may_call() {
         return None;
     }
     let ctx = scene.ctx().filter(|&ctx| ctx > 5)?;
     let len = scene.random.pick(&[12, 36]);
     let off = scene.stack_buffer(len, true)?;
     scene.code.mov(1, ctx);
-    scene.code.mov(2, FP);
-    scene.code.alu(op::ADD, 2, off.into());
+    scene.code.stack(2, off);
     scene.code.mov_imm(3, len as i32);
     scene.code.mov_imm(4, -1);
     scene.code.mov_imm(5, 0);
@@ -83,7 +78,7 @@ pub(super) fn socket(scene: &mut Scene<'_, '_>) -> Option<()> {
 
 /// A dynptr on a map's value: made, written, read.
 pub(super) fn dynptr(scene: &mut Scene<'_, '_>) -> Option<()> {
-    if !allowed(scene, HelperId::DYNPTR_FROM_MEM) || !scene.may_call() {
+    if !scene.allows(HelperId::DYNPTR_FROM_MEM) || !scene.may_call() {
         return None;
     }
     let map = scene.world.pool.iter().position(|map| map.spec.name == crate::maps::DATA)?;
@@ -93,8 +88,7 @@ pub(super) fn dynptr(scene: &mut Scene<'_, '_>) -> Option<()> {
     scene.code.map_value(1, map, start);
     scene.code.mov_imm(2, len);
     scene.code.mov_imm(3, 0);
-    scene.code.mov(4, FP);
-    scene.code.alu(op::ADD, 4, at.into());
+    scene.code.stack(4, at);
     scene.code.call(HelperId::DYNPTR_FROM_MEM);
     scene.called();
     use_dynptr(scene, at)
@@ -105,11 +99,9 @@ fn use_dynptr(scene: &mut Scene<'_, '_>, at: i16) -> Option<()> {
     match scene.random.below(3) {
         0 => {
             let buffer = scene.stack_buffer(16, true)?;
-            scene.code.mov(1, FP);
-            scene.code.alu(op::ADD, 1, at.into());
+            scene.code.stack(1, at);
             scene.code.mov_imm(2, 4);
-            scene.code.mov(3, FP);
-            scene.code.alu(op::ADD, 3, buffer.into());
+            scene.code.stack(3, buffer);
             let len = 1 + scene.random.below(16) as i32;
             scene.code.mov_imm(4, len);
             scene.code.mov_imm(5, 0);
@@ -118,19 +110,16 @@ fn use_dynptr(scene: &mut Scene<'_, '_>, at: i16) -> Option<()> {
         1 => {
             let len = 1 + scene.random.below(16) as i32;
             let buffer = scene.stack_buffer(16, false)?;
-            scene.code.mov(1, FP);
-            scene.code.alu(op::ADD, 1, buffer.into());
+            scene.code.stack(1, buffer);
             scene.code.mov_imm(2, len);
-            scene.code.mov(3, FP);
-            scene.code.alu(op::ADD, 3, at.into());
+            scene.code.stack(3, at);
             scene.code.mov_imm(4, 0);
             scene.code.mov_imm(5, 0);
             scene.code.call(HelperId::DYNPTR_READ);
         }
         _ => {
             let len = scene.random.pick(&[1, 8, 32]);
-            scene.code.mov(1, FP);
-            scene.code.alu(op::ADD, 1, at.into());
+            scene.code.stack(1, at);
             scene.code.mov_imm(2, 0);
             scene.code.mov_imm(3, len);
             scene.code.call(HelperId::DYNPTR_DATA);
@@ -148,7 +137,7 @@ fn use_dynptr(scene: &mut Scene<'_, '_>, at: i16) -> Option<()> {
 
 /// A dynptr on a record of a ring buffer, which must be submitted or discarded whether it was reserved or not.
 pub(super) fn ring_buffer_dynptr(scene: &mut Scene<'_, '_>) -> Option<()> {
-    if !allowed(scene, HelperId::RINGBUF_RESERVE_DYNPTR) || !scene.may_call() {
+    if !scene.allows(HelperId::RINGBUF_RESERVE_DYNPTR) || !scene.may_call() {
         return None;
     }
     let map = map_of(scene, MapType::RINGBUF)?;
@@ -156,16 +145,14 @@ pub(super) fn ring_buffer_dynptr(scene: &mut Scene<'_, '_>) -> Option<()> {
     scene.code.map(1, map);
     scene.code.mov_imm(2, 32);
     scene.code.mov_imm(3, 0);
-    scene.code.mov(4, FP);
-    scene.code.alu(op::ADD, 4, at.into());
+    scene.code.stack(4, at);
     scene.code.call(HelperId::RINGBUF_RESERVE_DYNPTR);
     scene.called();
     if scene.random.one_in(2) {
         use_dynptr(scene, at)?;
         scene.release(0);
     }
-    scene.code.mov(1, FP);
-    scene.code.alu(op::ADD, 1, at.into());
+    scene.code.stack(1, at);
     scene.code.mov_imm(2, 0);
     let end = scene.random.pick(&[HelperId::RINGBUF_SUBMIT_DYNPTR, HelperId::RINGBUF_DISCARD_DYNPTR]);
     scene.code.call(end);
