@@ -85,13 +85,9 @@ pub fn leave_out_what_is_missing(
     doubtful: &dyn Fn(HelperId) -> bool,
     ask: &mut dyn FnMut(Vec<Program>) -> Result<Vec<Option<String>>>,
 ) -> Result<()> {
-    let mut shortest = Vec::new();
-    smith.retain_types(|program| {
-        shortest.push(program.clone());
-        true
-    });
     // A type that the kernel does not have is refused before there is a log.
-    let mut lacks = ask(shortest)?.into_iter().map(|answer| answer.is_some_and(|message| message.is_empty()));
+    let mut lacks =
+        ask(smith.shortest())?.into_iter().map(|answer| answer.is_some_and(|message| message.is_empty()));
     smith.retain_types(|_| !lacks.next().unwrap_or(false));
     let mut calls = Vec::new();
     smith.retain_helpers(|program, helper| {

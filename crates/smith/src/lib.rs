@@ -123,6 +123,12 @@ impl<'b> Smith<'b> {
         Arc::make_mut(&mut self.world).loops = false;
     }
 
+    /// The shortest program of each type, in the order in which [`Smith::retain_types`] asks.
+    #[must_use]
+    pub fn shortest(&self) -> Vec<Program> {
+        self.world.shortest()
+    }
+
     /// Makes no programs of types of which `keep` does not hold; it is shown the shortest program of each.
     pub fn retain_types(&mut self, mut keep: impl FnMut(&Program) -> bool) {
         let world = Arc::make_mut(&mut self.world);
